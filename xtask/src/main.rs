@@ -1,2 +1,81 @@
-//! x
-fn main() {}
+//! `cargo xtask`: what one does with this repository, as commands that need nothing but Rust.
+
+mod bench;
+mod check;
+mod openapi;
+mod place;
+mod run;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::run::Summary;
+
+/// What one does with this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything: set up what tests need, all tests, the documentation's examples, the demo
+    Test(test::Options),
+    /// Formatting, clippy, dependencies (cargo-deny) and documentation, without the tests
+    Check,
+    /// `check`, then `test`: what `.ci/run` does
+    Ci(test::Options),
+    /// Measure: the raw ceiling, end to end, latency, start (arguments go to the bench; try --help)
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Arguments of the bench
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Write `openapi.json` from what the server says of itself
+    Openapi {
+        /// Only compare, and fail when the file is not what the server says
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match obey(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all went well; an error is for what should not happen at all.
+fn obey(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Test(options) => {
+            let mut summary = Summary::default();
+            test::run(&options, &mut summary);
+            Ok(summary.print())
+        }
+        Command::Check => {
+            let mut summary = Summary::default();
+            check::run(&mut summary);
+            Ok(summary.print())
+        }
+        Command::Ci(options) => {
+            let mut summary = Summary::default();
+            check::run(&mut summary);
+            test::run(&options, &mut summary);
+            Ok(summary.print())
+        }
+        Command::Bench { arguments } => bench::run(&arguments),
+        Command::Openapi { check } => openapi::run(check),
+    }
+}

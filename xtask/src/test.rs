@@ -1,0 +1,122 @@
+//! `cargo xtask test`: sets up what tests need, runs them all, and says what did not run and why.
+
+use std::process::Command;
+
+use clap::Args;
+
+use crate::place;
+use crate::run::{self, Outcome, Summary};
+use crate::tools::{self, Python};
+
+/// Options of `test` and `ci`.
+#[derive(Args)]
+pub struct Options {
+    /// Install nothing: what is missing is skipped, and said
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Runs everything; each step runs even if one before it failed.
+pub fn run(options: &Options, summary: &mut Summary) {
+    let nextest = tools::nextest();
+    summary.step("test runner", || {
+        Ok(match &nextest {
+            Ok(version) => Outcome::Passed(version.clone()),
+            Err(advice) => Outcome::Skipped(advice.clone()),
+        })
+    });
+    let python = tools::python(options.offline);
+    summary.step("python receiver", || {
+        Ok(match &python {
+            Ok(python) => {
+                let version = &python.version;
+                Outcome::Passed(format!("{version} with standardwebhooks from PyPI"))
+            }
+            Err(advice) => Outcome::Skipped(format!("its test is skipped: {advice}")),
+        })
+    });
+    let python = python.ok();
+    summary.step("documentation's examples", || {
+        let mut command = place::cargo(["test", "--doc", "--workspace"]);
+        let (status, results) = run::watched(&mut command, is_result)?;
+        Ok(run::judge(status, added_up(&results)))
+    });
+    summary.step("demo", || {
+        run::plain(&mut place::cargo([
+            "run",
+            "--quiet",
+            "--package",
+            "bellhop",
+            "--",
+            "demo",
+            "--once",
+        ]))
+    });
+    // Last, so that its own summary is what one sees last.
+    summary.step("tests", || tests(nextest.is_ok(), python.as_ref()));
+}
+
+fn tests(nextest: bool, python: Option<&Python>) -> anyhow::Result<Outcome> {
+    let mut command = if nextest {
+        place::cargo(["nextest", "run", "--workspace"])
+    } else {
+        place::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"])
+    };
+    if let Some(folder) = python.and_then(|python| python.folder.as_ref()) {
+        command.env("PATH", tools::path_with(folder)?);
+    }
+    let (status, text) = if nextest {
+        watch_nextest(&mut command)?
+    } else {
+        let (status, results) = run::watched(&mut command, is_result)?;
+        (status, added_up(&results))
+    };
+    Ok(run::judge(status, text))
+}
+
+/// Keeps nextest's own summary: that line, and the failures that it lists below.
+fn watch_nextest(command: &mut Command) -> anyhow::Result<(std::process::ExitStatus, String)> {
+    let mut reached = false;
+    let (status, lines) = run::watched(command, |line| {
+        reached |= line.contains("Summary [");
+        reached
+    })?;
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
+    Ok((status, lines.join("\n")))
+}
+
+fn is_result(line: &str) -> bool {
+    line.starts_with("test result: ")
+}
+
+/// One line from the many `test result:` lines of `cargo test`.
+fn added_up(results: &[String]) -> String {
+    let sum = |word: &str| -> u64 {
+        results
+            .iter()
+            .filter_map(|line| number_before(line, word))
+            .sum()
+    };
+    let (passed, failed, ignored) = (sum(" passed"), sum(" failed"), sum(" ignored"));
+    format!("{passed} passed, {failed} failed, {ignored} ignored")
+}
+
+/// The number that stands right before a word.
+fn number_before(line: &str, word: &str) -> Option<u64> {
+    line.split_once(word)?.0.rsplit(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::added_up;
+
+    #[test]
+    fn results_of_several_binaries_add_up() {
+        let lines = [
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        ];
+        let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        assert_eq!(added_up(&lines), "15 passed, 2 failed, 1 ignored");
+    }
+}

@@ -1,0 +1,122 @@
+//! The tools that tests and checks use, found or set up, and how to get those that are missing.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::place;
+use crate::run;
+
+/// The official library that a receiver in Python verifies with, as on PyPI.
+const PYTHON_PACKAGE: &str = "standardwebhooks==1.1.0";
+
+/// PyPI is asked only once, for one small package and what it needs.
+const INSTALL_LIMIT: Duration = Duration::from_mins(3);
+
+/// A tool: there (with its version), or not (with how to get it).
+pub type Found = Result<String, String>;
+
+/// cargo-nextest runs the tests when it is there; `cargo test` does otherwise.
+pub fn nextest() -> Found {
+    run::first_line(&mut place::cargo(["nextest", "--version"])).ok_or_else(|| {
+        "cargo-nextest is missing, `cargo test` is used; get it: cargo install cargo-nextest --locked"
+            .to_owned()
+    })
+}
+
+/// cargo-deny, from the path or where `.ci/run` has put it.
+pub fn deny() -> Result<PathBuf, String> {
+    let own = place::tools().map(|tools| tools.join("bin/cargo-deny"));
+    let candidates = own.into_iter().chain([PathBuf::from("cargo-deny")]);
+    for candidate in candidates {
+        if run::first_line(Command::new(&candidate).arg("--version")).is_some() {
+            return Ok(candidate);
+        }
+    }
+    Err("cargo-deny is missing; get it: cargo install cargo-deny --locked".to_owned())
+}
+
+/// A Python that has the official library: the one on the path, or a virtual environment of our
+/// own in the target directory, which is made here.
+pub struct Python {
+    /// The folder to put first in `PATH`, so that tests find this one as `python3`.
+    pub folder: Option<PathBuf>,
+    /// Its version.
+    pub version: String,
+}
+
+/// Finds such a Python or makes it.
+pub fn python(offline: bool) -> Result<Python, String> {
+    let Some(version) = run::first_line(Command::new("python3").arg("--version")) else {
+        return Err("python3 is missing; get it from your system (Debian: apt install python3 python3-venv)".to_owned());
+    };
+    if has_library("python3".into()) {
+        return Ok(Python {
+            folder: None,
+            version,
+        });
+    }
+    let folder = place::tools()
+        .map_err(|error| format!("{error:#}"))?
+        .join("python");
+    let bin = folder.join("bin");
+    let python = bin.join("python3");
+    let advice = format!("get it: python3 -m pip install {PYTHON_PACKAGE}");
+    if !has_library(python.clone().into()) {
+        if offline {
+            return Err(format!("{PYTHON_PACKAGE} from PyPI is missing; {advice}"));
+        }
+        install(&folder).map_err(|error| {
+            format!("{PYTHON_PACKAGE} from PyPI could not be set up ({error:#}); {advice}")
+        })?;
+    }
+    Ok(Python {
+        folder: Some(bin),
+        version,
+    })
+}
+
+fn has_library(python: OsString) -> bool {
+    run::first_line(Command::new(python).args(["-c", "import standardwebhooks"])).is_some()
+}
+
+fn install(folder: &Path) -> anyhow::Result<()> {
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv"]).arg(folder);
+    finish(
+        &mut venv,
+        "python3 -m venv fails (Debian: apt install python3-venv)",
+    )?;
+    let mut pip = Command::new(folder.join("bin/python3"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ])
+    .args(["--retries", "1", "--timeout", "15", PYTHON_PACKAGE]);
+    finish(&mut pip, "pip cannot install it")
+}
+
+fn finish(command: &mut Command, otherwise: &str) -> anyhow::Result<()> {
+    let status = run::within(command, INSTALL_LIMIT)?;
+    anyhow::ensure!(status.is_some_and(|status| status.success()), "{otherwise}");
+    Ok(())
+}
+
+/// `PATH` with a folder in front.
+pub fn path_with(folder: &Path) -> anyhow::Result<OsString> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "PATH is the system's, not a setting"
+    )]
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [folder.to_path_buf()]
+        .into_iter()
+        .chain(std::env::split_paths(&path));
+    std::env::join_paths(folders).context("PATH")
+}
