@@ -1,1 +1,13 @@
-//! x
+//! Bellhop: the registry of integrations and the sender of their webhooks.
+//!
+//! `ARCHITECTURE.md` in the repository says how the modules fit together and which of them may know which.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod domain;
+pub mod feed;
+pub mod id;
+pub mod lifecycle;
+pub mod random;
+pub mod store;
+pub mod vault;

@@ -1,0 +1,11 @@
+//! What is decided, and nothing that does it: no clock, no random numbers, no SQL, no HTTP, no waiting.
+
+pub mod access_token;
+pub mod api_key;
+pub mod cause;
+pub mod delivery;
+pub mod enterprise;
+pub mod integration;
+pub mod retry;
+pub mod secret_text;
+pub mod webhook;

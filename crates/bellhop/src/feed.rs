@@ -1,0 +1,74 @@
+//! "Something committed": hints that wake the dispatcher and live views. Never data: a hint that is
+//! lost costs time, not a message.
+
+use std::{collections::HashSet, sync::Mutex};
+
+use tokio::sync::{Notify, broadcast, futures::Notified};
+
+use crate::id::{DeliveryId, WebhookId};
+
+/// How many events a slow listener may lag behind before it is told that it missed some.
+const EVENTS_KEPT: usize = 4096;
+
+/// Where commits are announced.
+#[derive(Debug)]
+pub struct Feed {
+    due: Mutex<HashSet<WebhookId>>,
+    wake: Notify,
+    events: broadcast::Sender<Event>,
+}
+
+/// What has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A delivery was made, tried, or ended.
+    Delivery(DeliveryId),
+    /// A webhook's configuration or state is another.
+    Webhook(WebhookId),
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self {
+            due: Mutex::default(),
+            wake: Notify::new(),
+            events: broadcast::Sender::new(EVENTS_KEPT),
+        }
+    }
+}
+
+impl Feed {
+    /// Says that these webhooks may have something due.
+    pub fn due(&self, webhooks: impl IntoIterator<Item = WebhookId>) {
+        let mut due = self.due.lock().expect("no holder panics");
+        let before = due.len();
+        due.extend(webhooks);
+        let more = due.len() > before;
+        drop(due);
+        if more {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Takes the webhooks that were said to have something due.
+    pub fn take_due(&self) -> HashSet<WebhookId> {
+        std::mem::take(&mut *self.due.lock().expect("no holder panics"))
+    }
+
+    /// Waits until something is due. Register before looking, so that nothing falls between.
+    pub fn woken(&self) -> Notified<'_> {
+        self.wake.notified()
+    }
+
+    /// Tells live views. Nobody listening is fine.
+    pub fn tell(&self, event: Event) {
+        if self.events.receiver_count() > 0 {
+            let _ = self.events.send(event);
+        }
+    }
+
+    /// Listens to what changes from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}

@@ -1,0 +1,215 @@
+//! What somebody asks for, on its way to the store: values are made here, decided by the domain inside
+//! the store's transaction, and announced on the feed once they are durable.
+
+use std::{sync::Arc, time::Duration};
+
+use bellhop_webhook::{Requestor, Secret, Service};
+use jiff::Timestamp;
+
+use crate::{
+    clock::SharedClock,
+    domain::{
+        access_token,
+        api_key::{self, ApiKey, Scope},
+        integration::{Command, CommandName, Integration, NewIntegration},
+        retry::later,
+        secret_text::SecretText,
+    },
+    feed::{Event, Feed},
+    id::{ApplicationId, EnterpriseId, Ids, IntegrationId},
+    random::{SharedRandom, bytes},
+    store::{Commit, CommitError, Receipt, Remember, Store, Write, Written},
+};
+
+/// How long a former access token works after it was regenerated, unless configured.
+pub const DEFAULT_TOKEN_OVERLAP: Duration = Duration::from_hours(24);
+
+/// The way from a request to a durable change.
+#[derive(Debug)]
+pub struct Lifecycle {
+    store: Arc<dyn Store>,
+    feed: Arc<Feed>,
+    clock: SharedClock,
+    random: SharedRandom,
+    ids: Ids,
+    token_overlap: Duration,
+}
+
+/// An integration that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct IntegrationRequest {
+    /// The application to connect.
+    pub application_id: ApplicationId,
+    /// The enterprise to connect it to.
+    pub enterprise_id: EnterpriseId,
+    /// Its name.
+    pub name: String,
+    /// Its id, if the operator has one.
+    pub id: Option<IntegrationId>,
+    /// Whether it starts enabled.
+    pub is_enabled: bool,
+    /// The service of the enterprise (profile `2025`).
+    pub service: Option<Service>,
+}
+
+/// What an access token is worth (RFC 7662).
+#[derive(Debug, Clone)]
+pub enum Introspection {
+    /// It opens this integration.
+    Active(Box<Integration>),
+    /// It opens nothing. Why is nobody's business.
+    Inactive,
+}
+
+impl Lifecycle {
+    /// Over this store.
+    pub fn new(
+        store: Arc<dyn Store>,
+        feed: Arc<Feed>,
+        clock: SharedClock,
+        random: SharedRandom,
+        token_overlap: Duration,
+    ) -> Self {
+        let ids = Ids::new(random.clone());
+        Self {
+            store,
+            feed,
+            clock,
+            random,
+            ids,
+            token_overlap,
+        }
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A fresh id.
+    pub fn id<Id: From<uuid::Uuid>>(&self) -> Id {
+        self.ids.next(self.clock.now())
+    }
+
+    /// A fresh secret for a webhook.
+    pub fn secret(&self) -> SecretText {
+        let secret = Secret::from_bytes(bytes::<32>(&*self.random)).expect("32 bytes are a secret");
+        SecretText::new(secret.expose())
+    }
+
+    /// A fresh API key, and what is kept of it.
+    pub fn key(
+        &self,
+        name: String,
+        scope: Scope,
+        expires: Option<Timestamp>,
+    ) -> (ApiKey, SecretText) {
+        let text = api_key::generate(&*self.random);
+        let hash = access_token::TokenHash::of(text.expose());
+        let created = self.now();
+        (
+            ApiKey {
+                id: self.ids.next(created),
+                name,
+                scope,
+                hash,
+                created,
+                expires,
+            },
+            text,
+        )
+    }
+
+    /// The integration to create, with its access token.
+    pub fn integration(&self, request: IntegrationRequest) -> NewIntegration {
+        let id = request.id.unwrap_or_else(|| self.id());
+        NewIntegration {
+            id,
+            application_id: request.application_id,
+            enterprise_id: request.enterprise_id,
+            name: request.name,
+            is_enabled: request.is_enabled,
+            service: request.service,
+            access_token: access_token::generate(id, &*self.random),
+        }
+    }
+
+    /// The command of that name; regenerating makes the new token.
+    pub fn command(&self, name: CommandName, id: IntegrationId) -> Command {
+        match name {
+            CommandName::Enable => Command::Enable,
+            CommandName::Disable => Command::Disable,
+            CommandName::Cancel => Command::Cancel,
+            CommandName::Reinstate => Command::Reinstate,
+            CommandName::Delete => Command::Delete,
+            CommandName::RegenerateAccessToken => Command::RegenerateAccessToken {
+                token: access_token::generate(id, &*self.random),
+                overlap_until: later(self.now(), self.token_overlap),
+            },
+        }
+    }
+
+    /// Creates an integration.
+    pub async fn create(
+        &self,
+        new: NewIntegration,
+        requestor: Option<Requestor>,
+        remember: Option<Remember>,
+    ) -> Result<Receipt, CommitError> {
+        self.commit(
+            Write::CreateIntegration {
+                new: Box::new(new),
+                requestor,
+            },
+            remember,
+        )
+        .await
+    }
+
+    /// Makes a write durable, then announces it.
+    pub async fn commit(
+        &self,
+        write: Write,
+        remember: Option<Remember>,
+    ) -> Result<Receipt, CommitError> {
+        let receipt = self
+            .store
+            .commit(Commit {
+                at: self.now(),
+                write,
+                remember,
+            })
+            .await?;
+        if let Receipt::Done { written, due } = &receipt {
+            match written {
+                Written::Webhook(webhook) => self.feed.tell(Event::Webhook(webhook.id)),
+                Written::Delivery(delivery) => self.feed.tell(Event::Delivery(delivery.id)),
+                _ => {}
+            }
+            self.feed.due(due.iter().copied());
+        }
+        Ok(receipt)
+    }
+
+    /// What a token is worth now. Reads the store: what was revoked is seen at once.
+    pub async fn introspect(&self, token: &str) -> Result<Introspection, crate::store::StoreError> {
+        let Some(id) = access_token::integration_of(token) else {
+            return Ok(Introspection::Inactive);
+        };
+        let hash = access_token::TokenHash::of(token);
+        let now = self.now();
+        let active = self
+            .store
+            .integration(id)
+            .await?
+            .filter(|integration| integration.accepts(&hash, now));
+        Ok(active.map_or(Introspection::Inactive, |integration| {
+            Introspection::Active(Box::new(integration))
+        }))
+    }
+}

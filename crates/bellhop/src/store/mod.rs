@@ -1,0 +1,134 @@
+//! The store's contract: batches of meaning, not tables. Every database offers the same operations and
+//! passes the same conformance suite (`tests/it/store`); nothing here names one.
+//!
+//! Three groups: [`Store::commit`] makes what somebody asked for durable, whole; [`Store::claim`] and
+//! [`Store::record`] are the two sides of delivery; the rest reads.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::{
+    domain::{
+        api_key::ApiKey,
+        delivery::{Attempt, Delivery},
+        enterprise::{Application, Enterprise},
+        integration::Integration,
+        webhook::Webhook,
+    },
+    id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, WebhookId},
+};
+
+mod claim;
+mod commit;
+mod read;
+
+pub use claim::{Attempted, Claim, ClaimRequest, Fence, Recorded, Want, WebhookClaims};
+pub use commit::{
+    Answer, Commit, CommitError, NewWebhook, Noun, Receipt, Remember, WebhookPatch, Write, Written,
+};
+pub use read::{DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoredMessage};
+
+/// Where everything durable is.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Makes one write durable before it answers. Concurrent calls share one write to the disk.
+    /// A write that is refused changes nothing.
+    async fn commit(&self, commit: Commit) -> Result<Receipt, CommitError>;
+
+    /// Takes due deliveries for sending: at most one of each lane, never one that is taken already,
+    /// none of a webhook that is held. What is claimed stays claimed until it is recorded, released,
+    /// or the claimer is gone.
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<WebhookClaims>, StoreError>;
+
+    /// Makes the outcome of an attempt durable, and the next delivery of its lane due. Answers
+    /// [`Recorded::Lost`] and changes nothing if the claim is no longer held.
+    async fn record(&self, attempted: Attempted) -> Result<Recorded, StoreError>;
+
+    /// Gives back claims whose attempts were not begun.
+    async fn release(&self, claims: Vec<(DeliveryId, Fence)>) -> Result<(), StoreError>;
+
+    /// Each webhook that has something to send, with the moment at which its earliest is due.
+    async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError>;
+
+    /// One enterprise.
+    async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError>;
+    /// Enterprises in the order of their ids.
+    async fn enterprises(&self, page: Page) -> Result<Vec<Enterprise>, StoreError>;
+    /// One application.
+    async fn application(&self, id: ApplicationId) -> Result<Option<Application>, StoreError>;
+    /// Applications in the order of their ids; only this one if `only` names it.
+    async fn applications(&self, page: Page) -> Result<Vec<Application>, StoreError>;
+    /// One webhook.
+    async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
+    /// The webhooks of an application, or all, in the order of their ids.
+    async fn webhooks(
+        &self,
+        of: Option<ApplicationId>,
+        page: Page,
+    ) -> Result<Vec<Webhook>, StoreError>;
+    /// One integration.
+    async fn integration(&self, id: IntegrationId) -> Result<Option<Integration>, StoreError>;
+    /// Integrations in the order of their ids.
+    async fn integrations(
+        &self,
+        filter: IntegrationFilter,
+        page: Page,
+    ) -> Result<Vec<Integration>, StoreError>;
+    /// The history of an integration after this sequence, in order.
+    async fn messages(
+        &self,
+        of: IntegrationId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>, StoreError>;
+    /// One delivery.
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError>;
+    /// The attempts of a delivery, in order.
+    async fn attempts(&self, of: DeliveryId) -> Result<Vec<Attempt>, StoreError>;
+    /// The bytes that a delivery sends.
+    async fn body(&self, of: DeliveryId) -> Result<Option<MessageBody>, StoreError>;
+    /// Deliveries, newest first.
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        page: Page,
+    ) -> Result<Vec<Delivery>, StoreError>;
+    /// Every API key.
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError>;
+    /// One API key.
+    async fn key(&self, id: KeyId) -> Result<Option<ApiKey>, StoreError>;
+    /// Figures for metrics.
+    async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError>;
+
+    /// Writes what is left and lets go of the database.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// The store cannot answer.
+#[derive(Debug, Clone, Error)]
+pub enum StoreError {
+    /// The database refused or is away. Nothing was written, or it is unknown whether it was.
+    #[error("the database did not answer: {0}")]
+    Database(String),
+    /// A row is not what it must be.
+    #[error("the database holds a damaged value: {0}")]
+    Corrupt(String),
+    /// More is waiting to be written than the store takes.
+    #[error("too many writes are waiting; try again in a moment")]
+    Busy,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The database is of a newer version of Bellhop.
+    #[error(
+        "the database has schema version {found}, and this version of Bellhop knows {known}: \
+         run the newer version, or restore a backup"
+    )]
+    Newer {
+        /// What is there.
+        found: u32,
+        /// What this version knows.
+        known: u32,
+    },
+}
