@@ -1,8 +1,15 @@
 //! Explaining why a signature does not verify, and what to do about it.
+//!
+//! It tries the mistakes that senders and receivers usually make, one and two
+//! at a time, until a signature matches, and names what had to be assumed.
+
+mod reading;
+mod rewrites;
+mod search;
+mod steps;
+mod words;
 
 use serde::Serialize;
-
-use crate::{Secret, SignatureHeaders, Verifier, VerifyingKey};
 
 /// What is known of one request that does or does not verify.
 #[derive(Clone, Copy)]
@@ -120,37 +127,56 @@ pub enum Cause {
 }
 
 /// Looks for the mistake that keeps a request from verifying.
+///
+/// Neither the steps nor the verdict quote a secret or the body.
+///
+/// ```
+/// use bellhop_webhook::{Cause, Evidence, KnownSecret, explain};
+///
+/// let explanation = explain(&Evidence {
+///     id: Some("msg_p5jXN8AQM9LWM0D4loKWxJek"),
+///     timestamp: Some("1614265330"),
+///     signature: Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+///     body: br#"{"test":2432232314}"#, // a space was lost
+///     secrets: &[KnownSecret {
+///         label: "the secret",
+///         text: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+///         is_current: true,
+///     }],
+///     now: 1_614_265_331,
+///     tolerance_seconds: 300,
+/// });
+/// assert_eq!(explanation.verdict.cause, Cause::BodyReserialised);
+/// ```
 pub fn explain(evidence: &Evidence<'_>) -> Explanation {
-    let mut verifier = (Vec::new(), Vec::new());
-    for secret in evidence.secrets.iter().filter(|secret| secret.is_current) {
-        if let Ok(secret) = secret.text.parse::<Secret>() {
-            verifier.0.push(secret);
-        } else if let Ok(key) = secret.text.parse::<VerifyingKey>() {
-            verifier.1.push(key);
-        }
-    }
-    let outcome = Verifier::new(verifier.0, verifier.1).verify(
-        &SignatureHeaders {
-            id: evidence.id.unwrap_or_default(),
-            timestamp: evidence.timestamp.unwrap_or_default(),
-            signature: evidence.signature.unwrap_or_default(),
-        },
-        evidence.body,
-        evidence.now,
-        evidence.tolerance_seconds,
-    );
-    let (cause, summary) = match outcome {
-        Ok(_) => (Cause::Verified, "The signature is right.".to_owned()),
-        Err(error) => (Cause::NoMatch, error.to_string()),
+    let headers = steps::check_headers(evidence);
+    let timestamp = steps::check_timestamp(evidence);
+    let clock = steps::check_clock(evidence);
+    let secrets = steps::check_secrets(evidence);
+    let (list, signature) = if headers.finding.is_none() {
+        let items = reading::read(evidence.signature.unwrap_or_default());
+        let found = search::search(evidence, &items);
+        (
+            Some(steps::check_list(&items)),
+            steps::check_signature(evidence, &items, found.as_ref()),
+        )
+    } else {
+        (None, Vec::new())
     };
-    let verdict = Verdict {
-        verified: outcome.is_ok(),
-        cause,
-        summary,
-        next_step: String::new(),
-    };
-    Explanation {
-        steps: Vec::new(),
-        verdict,
-    }
+    // A secret that cannot be read matters only if it kept us from a match.
+    let is_matched = signature.iter().any(|check| check.matched);
+    let by_weight = [&headers, &timestamp]
+        .into_iter()
+        .chain(secrets.iter().filter(|_| !is_matched))
+        .chain(&signature)
+        .chain([&clock]);
+    let verdict = words::verdict(by_weight.filter_map(|check| check.finding.as_ref()));
+    let steps = [headers, timestamp, clock]
+        .into_iter()
+        .chain(secrets)
+        .chain(list)
+        .chain(signature)
+        .map(|check| check.step)
+        .collect();
+    Explanation { steps, verdict }
 }
