@@ -1,0 +1,9 @@
+//! Tests of the crate as a receiver and as the server use it.
+
+mod explain;
+mod golden;
+mod hostile;
+mod interop;
+mod roundtrip;
+mod texts;
+mod vectors;
