@@ -1,0 +1,162 @@
+//! Secrets in files: those that the operator gives, and those that are made in the data directory on the first start.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::{Config, ConfigError, values};
+use crate::{
+    domain::{api_key, secret_text::SecretText},
+    random::{Random, bytes},
+    vault::Vault,
+};
+
+/// Name of the file of the made operator key, in the data directory.
+pub const OPERATOR_KEY_FILE: &str = "operator-key";
+/// Name of the file of the made encryption key, in the data directory.
+pub const ENCRYPTION_KEY_FILE: &str = "encryption-key";
+
+/// Bits of a file's mode that let others than its owner at it.
+const OTHERS: u32 = 0o077;
+/// No secret is longer; a larger file is a mistake.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// The secrets that a server runs with.
+#[derive(Debug)]
+pub struct Secrets {
+    /// The operator's key.
+    pub operator_key: SecretText,
+    /// Encryption at rest.
+    pub vault: Vault,
+    /// Files that were made by this call, for the banner: a first start.
+    pub made: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Makes the data directory if it is not there, and takes the secrets: as given, or from the data directory,
+    /// where they are made if they are missing.
+    pub fn open_secrets(&self, random: &dyn Random) -> Result<Secrets, ConfigError> {
+        make_directory(&self.data_dir)?;
+        let mut made = Vec::new();
+        let operator_key = match &self.operator_key {
+            Some(key) => key.clone(),
+            None => open_or_make(
+                &self.data_dir.join(OPERATOR_KEY_FILE),
+                "an operator key",
+                values::operator_key,
+                || api_key::generate(random),
+                &mut made,
+            )?,
+        };
+        let encryption_key = match &self.encryption_key {
+            Some(key) => key.clone(),
+            None => open_or_make(
+                &self.data_dir.join(ENCRYPTION_KEY_FILE),
+                "encryption keys (64 hex digits, commas between)",
+                values::encryption_key,
+                || make_encryption_key(random),
+                &mut made,
+            )?,
+        };
+        let vault =
+            Vault::from_hex(encryption_key.expose()).expect("the key ring was checked when read");
+        Ok(Secrets {
+            operator_key,
+            vault,
+            made,
+        })
+    }
+}
+
+/// Reads a secret from a file that the operator named. Its permissions are the operator's affair: orchestrators mount
+/// secrets world-readable into a container that has one user.
+pub(super) fn read_given(path: &Path) -> Result<String, ConfigError> {
+    read(path).map_err(|error| failed("read", path, &error))
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.len() > MAX_SECRET_BYTES {
+        return Err(io::Error::other("it is too large to hold a secret"));
+    }
+    Ok(fs::read_to_string(path)?.trim().to_owned())
+}
+
+fn open_or_make(
+    path: &Path,
+    expected: &'static str,
+    parse: impl Fn(&str) -> Result<SecretText, String>,
+    make: impl Fn() -> SecretText,
+    made: &mut Vec<PathBuf>,
+) -> Result<SecretText, ConfigError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if write_new(path, make().expose()).map_err(|error| failed("make", path, &error))? {
+                made.push(path.to_owned());
+            }
+        }
+        Err(error) => return Err(failed("read", path, &error)),
+        Ok(_) => {}
+    }
+    // Read back also what was just made: what is used is what is on the disk, also if two processes made it at once.
+    let mode = fs::metadata(path)
+        .map_err(|error| failed("read", path, &error))?
+        .permissions()
+        .mode()
+        & 0o7777;
+    if mode & OTHERS != 0 {
+        return Err(ConfigError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let text = read(path).map_err(|error| failed("read", path, &error))?;
+    parse(&text).map_err(|_| ConfigError::Damaged {
+        path: path.to_owned(),
+        expected,
+    })
+}
+
+/// Writes a file that is there whole or not at all, even after a power cut. `false` if another process was faster.
+fn write_new(path: &Path, text: &str) -> io::Result<bool> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    // Made with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    writeln!(file, "{text}")?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => {
+            File::open(directory)?.sync_all()?;
+            Ok(true)
+        }
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error.error),
+    }
+}
+
+fn make_directory(path: &Path) -> Result<(), ConfigError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| failed("make", path, &error))
+}
+
+fn make_encryption_key(random: &dyn Random) -> SecretText {
+    use std::fmt::Write as _;
+    let mut hex = String::with_capacity(64);
+    for byte in bytes::<32>(random) {
+        write!(hex, "{byte:02x}").expect("a String takes any text");
+    }
+    SecretText::new(hex)
+}
+
+fn failed(doing: &'static str, path: &Path, error: &io::Error) -> ConfigError {
+    ConfigError::File {
+        doing,
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,113 @@
+//! From text to a valid value. Each error says what is allowed, and never repeats what was given.
+
+use std::{
+    fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
+};
+
+use tracing_subscriber::EnvFilter;
+
+use super::Database;
+use crate::{domain::secret_text::SecretText, vault::Vault};
+
+/// Shorter keys can be guessed.
+const OPERATOR_KEY_MIN: usize = 32;
+/// Longer ones do not fit a header comfortably.
+const OPERATOR_KEY_MAX: usize = 512;
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+type Parsed<T> = Result<T, String>;
+
+pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| {
+        "an IP address and a port are expected, as in 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080"
+            .to_owned()
+    })
+}
+
+pub(super) fn path(text: &str) -> Parsed<PathBuf> {
+    if text.is_empty() {
+        return Err("a path is expected".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn database_url(_: &str) -> Parsed<Database> {
+    Err("this version knows SQLite in the data directory only; leave it unset".to_owned())
+}
+
+pub(super) fn operator_key(text: &str) -> Parsed<SecretText> {
+    let fits = (OPERATOR_KEY_MIN..=OPERATOR_KEY_MAX).contains(&text.len());
+    if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!(
+            "{OPERATOR_KEY_MIN} to {OPERATOR_KEY_MAX} visible ASCII characters are expected; \
+             make one with `openssl rand -hex 32`"
+        ));
+    }
+    Ok(SecretText::new(text))
+}
+
+pub(super) fn encryption_key(text: &str) -> Parsed<SecretText> {
+    Vault::from_hex(text).map_err(|error| error.to_string())?;
+    Ok(SecretText::new(text))
+}
+
+/// Items with commas between; spaces around them and empty ones do not count.
+pub(super) fn list<T: FromStr<Err: Display>>(text: &str) -> Parsed<Vec<T>> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(|item| item.parse().map_err(|error: T::Err| error.to_string()))
+        .collect()
+}
+
+pub(super) fn count(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<usize> {
+    move |text| {
+        text.parse()
+            .ok()
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let (least, most) = (range.start(), range.end());
+                format!("a whole number from {least} to {most} is expected")
+            })
+    }
+}
+
+pub(super) fn seconds(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<Duration> {
+    let number = count(range);
+    move |text| {
+        number(text)
+            .map(|seconds| Duration::from_secs(seconds as u64))
+            .map_err(|allowed| format!("{allowed}, in seconds"))
+    }
+}
+
+pub(super) fn log_filter(text: &str) -> Parsed<String> {
+    // An empty filter is valid for the library, and logs errors alone.
+    if text.trim().is_empty() || EnvFilter::try_new(text).is_err() {
+        return Err(
+            "error, warn, info, debug or trace is expected, or levels by module as in \
+             info,bellhop::delivery=debug"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("auto, text or json is expected".to_owned()),
+    }
+}
