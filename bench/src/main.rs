@@ -1,2 +1,89 @@
-//! x
-fn main() {}
+//! Measures Bellhop from outside: the raw ceiling of signed POSTs, the whole way from command to
+//! receiver, latency at a fixed pace, and the start. Receiver, load and server are processes of
+//! their own, so that the server's CPU time and memory are its own too.
+//!
+//! Nothing here passes or fails by the clock: it measures, and says so.
+
+mod arguments;
+mod body;
+mod connection;
+mod latency;
+mod measure;
+mod platform;
+mod process;
+mod producer;
+mod raw;
+mod report;
+mod server;
+mod sink;
+mod sink_control;
+mod start;
+mod throughput;
+
+use std::future::Future;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arguments::{Arguments, Mode, RunOptions, Scenario};
+use crate::report::Report;
+
+fn main() -> anyhow::Result<()> {
+    // One thread: it costs less per message than several, and the cores are for the server.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        match Arguments::parse().mode {
+            Mode::Run(options) => until_signal(run(&options)).await,
+            Mode::Sink { port } => sink::run(port).await,
+            Mode::Produce => producer::run().await,
+        }
+    })
+}
+
+/// Runs the chosen scenarios one after the other and reports.
+async fn run(options: &RunOptions) -> anyhow::Result<()> {
+    let place = options.place()?;
+    let mut report = Report::new(&place)?;
+    if options.wants(Scenario::Raw) {
+        say("raw ceiling: signed POSTs in a loop, no store");
+        report.raw = Some(raw::run(options).await?);
+    }
+    if options.wants(Scenario::EndToEnd) {
+        say("end to end: create commands over HTTP, durable, delivered, recorded");
+        report.end_to_end = Some(throughput::run(options, &place).await?);
+    }
+    if options.wants(Scenario::Latency) {
+        say("latency at a fixed pace");
+        report.latency = latency::run(options, &place).await?;
+    }
+    if options.wants(Scenario::Start) {
+        say("start");
+        report.start = Some(start::run(options, &place).await?);
+    }
+    println!("{report}");
+    if let Some(file) = &options.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(file, text + "\n").with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn say(text: &str) {
+    eprintln!("── {text}");
+}
+
+/// Ends early on SIGINT and SIGTERM by dropping the work: its guards end what it has started.
+async fn until_signal(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = work => result,
+        _ = interrupt.recv() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+    }
+}

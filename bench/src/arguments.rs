@@ -1,0 +1,123 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tempfile::TempDir;
+
+/// Measures Bellhop.
+#[derive(Parser)]
+#[command(name = "bench")]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub mode: Mode,
+}
+
+#[derive(Subcommand)]
+pub enum Mode {
+    /// Measure and report
+    Run(RunOptions),
+    /// The receiver (started by `run`): prints its port, ends with its stdin
+    Sink {
+        /// Port on loopback; 0 takes a free one
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// The load (started by `run`): reads a plan on stdin, prints what came of it
+    Produce,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// Signed POSTs in a loop, no store
+    Raw,
+    /// From command to receiver, as fast as it goes
+    EndToEnd,
+    /// From command to receiver at a fixed pace
+    Latency,
+    /// Start to ready, idle memory, size of the binary
+    Start,
+}
+
+#[derive(Args)]
+pub struct RunOptions {
+    /// The server's binary, built for release
+    #[arg(long, value_name = "FILE")]
+    pub bellhop: PathBuf,
+    /// Messages of one round end to end (the raw ceiling takes five times as many)
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: u64,
+    /// Connections of the load
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub connections: u16,
+    /// Rounds end to end, each on an empty directory; the middle one is reported
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    pub rounds: u8,
+    /// Paces of the latency scenario, in commands a second
+    #[arg(long, value_delimiter = ',', default_values_t = [50, 500], value_parser = clap::value_parser!(u32).range(1..))]
+    pub paces: Vec<u32>,
+    /// Seconds at each pace
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+    /// Starts of which the median is taken
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..))]
+    pub starts: u8,
+    /// Scenarios to leave out
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub skip: Vec<Scenario>,
+    /// Small numbers: shows that it works, measures nothing
+    #[arg(long)]
+    pub quick: bool,
+    /// Also write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Where the servers' directories are made: on a real disk, not in memory
+    /// [default: beside the server's binary]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+}
+
+impl RunOptions {
+    pub fn wants(&self, scenario: Scenario) -> bool {
+        !self.skip.contains(&scenario)
+    }
+
+    pub fn messages(&self) -> u64 {
+        self.small(self.messages, 500)
+    }
+
+    pub fn rounds(&self) -> u8 {
+        self.small(self.rounds, 1)
+    }
+
+    pub fn seconds(&self) -> u32 {
+        self.small(self.seconds, 1)
+    }
+
+    pub fn starts(&self) -> u8 {
+        self.small(self.starts, 2)
+    }
+
+    fn small<T: Ord>(&self, wanted: T, at_most: T) -> T {
+        if self.quick {
+            wanted.min(at_most)
+        } else {
+            wanted
+        }
+    }
+
+    /// A directory for everything that the servers write, removed at the end.
+    pub fn place(&self) -> anyhow::Result<TempDir> {
+        let parent = match (&self.directory, self.bellhop.parent()) {
+            (Some(directory), _) => directory.as_path(),
+            (None, Some(beside)) if beside != Path::new("") => beside,
+            _ => Path::new("."),
+        };
+        tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in(parent)
+            .with_context(|| format!("making a directory in {}", parent.display()))
+    }
+}

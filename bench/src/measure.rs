@@ -1,0 +1,161 @@
+//! Clocks, processes and disks, read from the operating system; and what to make of many figures.
+
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{SysconfVar, sysconf};
+use serde::{Deserialize, Serialize};
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which all processes of one machine share.
+pub fn now_ns() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every system has this clock");
+    time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned()
+}
+
+/// Unix seconds, for the timestamp of a signature.
+pub fn unix_seconds() -> i64 {
+    clock_gettime(ClockId::CLOCK_REALTIME)
+        .expect("every system has this clock")
+        .tv_sec()
+}
+
+/// CPU time of a process, user and system, all its threads. In steps of 10 ms on most systems.
+pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let file = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&file).context(file)?;
+    let ticks = ticks_of(&text).context("/proc/<pid>/stat is not as proc(5) says")?;
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("CLK_TCK is not known")?;
+    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}
+
+/// utime + stime. The name in parentheses may hold spaces, so the count starts behind it.
+fn ticks_of(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// Memory of a process, in KiB.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Memory {
+    /// Resident now (`VmRSS`).
+    pub resident_kib: u64,
+    /// The most it was (`VmHWM`).
+    pub peak_kib: u64,
+}
+
+impl Memory {
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
+        let file = format!("/proc/{pid}/status");
+        let text = fs::read_to_string(&file).context(file)?;
+        let value = |name: &str| -> anyhow::Result<u64> {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let digits = line.and_then(|rest| rest.split_whitespace().next());
+            digits.context("no such line")?.parse().context("no number")
+        };
+        Ok(Self {
+            resident_kib: value("VmRSS:").context("VmRSS")?,
+            peak_kib: value("VmHWM:").context("VmHWM")?,
+        })
+    }
+}
+
+/// Bytes of all files in a directory, and of those that are a write-ahead log.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Size {
+    pub total_bytes: u64,
+    pub wal_bytes: u64,
+}
+
+impl Size {
+    pub fn of(directory: &Path) -> anyhow::Result<Self> {
+        let mut size = Self::default();
+        for entry in fs::read_dir(directory).context("reading the data directory")? {
+            let entry = entry?;
+            let bytes = entry.metadata()?.len();
+            size.total_bytes += bytes;
+            if entry.file_name().to_string_lossy().ends_with("-wal") {
+                size.wal_bytes += bytes;
+            }
+        }
+        Ok(size)
+    }
+}
+
+/// The middle of what `fdatasync` takes after a write of 4 KiB: every durable commit waits for one.
+pub fn sync_ms(directory: &Path) -> anyhow::Result<f64> {
+    let mut file = File::create(directory.join("sync"))?;
+    let mut took_ms = Vec::new();
+    for _ in 0..200 {
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&[0; 4096])?;
+        let started = Instant::now();
+        file.sync_data()?;
+        took_ms.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(Spread::of(took_ms).p50)
+}
+
+/// How many figures lie.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Spread {
+    pub count: u64,
+    pub min: f64,
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    /// Nearest rank: each is a figure that was really measured. All 0 for none.
+    pub fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let rank = (share * figures.len() as f64).ceil() as usize;
+            figures
+                .get(rank.saturating_sub(1))
+                .copied()
+                .unwrap_or_default()
+        };
+        Self {
+            count: figures.len() as u64,
+            min: at(0.0),
+            p50: at(0.5),
+            p99: at(0.99),
+            max: at(1.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Spread, now_ns, ticks_of};
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let spread = Spread::of((1..=200).rev().map(f64::from).collect());
+        assert_eq!(
+            (spread.min, spread.p50, spread.p99, spread.max),
+            (1.0, 100.0, 198.0, 200.0)
+        );
+        assert_eq!(Spread::of(vec![7.0]).p99, 7.0);
+        assert_eq!(Spread::of(vec![]).count, 0);
+    }
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+        let stat = "12 (a) b (c) S 1 1 1 0 -1 4194560 100 0 0 0 30 12 0 0 20 0 4 0 100";
+        assert_eq!(ticks_of(stat), Some(42));
+    }
+
+    #[test]
+    fn the_clock_goes_forward() {
+        let before = now_ns();
+        assert!(now_ns() >= before);
+    }
+}

@@ -1,0 +1,125 @@
+//! The server that is measured: the real binary, as a process of its own.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use hyper::{Method, StatusCode};
+
+use crate::connection::{Body, Connection};
+use crate::measure::{Memory, Size, cpu};
+use crate::process::Guarded;
+
+/// The bootstrap key of servers that live for seconds and listen on loopback.
+pub const KEY: &str = "bench-0123456789abcdef0123456789abcdef";
+
+/// When the server is not ready by then, it will not be.
+const READY_LIMIT: Duration = Duration::from_mins(1);
+
+/// Between two looks whether it is ready: what the time to ready may be too long by.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A running server on a data directory.
+pub struct Server {
+    process: Guarded,
+    address: SocketAddr,
+    data: PathBuf,
+    /// From the start of the process to the first 200 of `/readyz`.
+    pub ready_after: Duration,
+}
+
+impl Server {
+    /// Starts it and waits until it is ready. What it prints goes to a file beside the data.
+    pub async fn start(bellhop: &Path, data: &Path) -> anyhow::Result<Self> {
+        let address = free_address()?;
+        let log = data.with_extension("log");
+        let output = File::create(&log).with_context(|| log.display().to_string())?;
+        let mut command = Command::new(bellhop);
+        command
+            .arg("serve")
+            // Settings of the person who measures are not part of what is measured.
+            .env_clear()
+            .env("BELLHOP_LISTEN", address.to_string())
+            .env("BELLHOP_DATA_DIR", data)
+            .env("BELLHOP_OPERATOR_KEY", KEY)
+            .env("BELLHOP_EGRESS_ALLOW", "127.0.0.0/8")
+            .current_dir(data.parent().unwrap_or(data))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let started = Instant::now();
+        let mut process = Guarded::start(&mut command)?;
+        let ready_after = ready(&mut process, address, started)
+            .await
+            .with_context(|| {
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                format!("the server is not ready; it said:\n{said}")
+            })?;
+        Ok(Self {
+            process,
+            address,
+            data: data.to_path_buf(),
+            ready_after,
+        })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        cpu(self.process.id())
+    }
+
+    pub fn memory(&self) -> anyhow::Result<Memory> {
+        Memory::of(self.process.id())
+    }
+
+    /// What is on the disk now.
+    pub fn size(&self) -> anyhow::Result<Size> {
+        Size::of(&self.data)
+    }
+
+    /// SIGTERM, and how long it took to end.
+    pub async fn end(self) -> anyhow::Result<Duration> {
+        self.process.end().await.context("the server")
+    }
+}
+
+async fn ready(
+    process: &mut Guarded,
+    address: SocketAddr,
+    started: Instant,
+) -> anyhow::Result<Duration> {
+    while started.elapsed() < READY_LIMIT {
+        if is_ready(address).await {
+            return Ok(started.elapsed());
+        }
+        process.still_runs()?;
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    anyhow::bail!("no 200 from /readyz within {READY_LIMIT:?}")
+}
+
+async fn is_ready(address: SocketAddr) -> bool {
+    let Ok(mut connection) = Connection::open(address).await else {
+        return false;
+    };
+    let request = connection
+        .request(Method::GET, "/readyz")
+        .body(Body::default());
+    let Ok(request) = request else { return false };
+    matches!(connection.send(request).await, Ok((StatusCode::OK, _)))
+}
+
+/// An address whose port was free a moment ago.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

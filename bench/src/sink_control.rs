@@ -1,0 +1,111 @@
+//! The sink as the bench sees it: starts it and asks it.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+
+use crate::connection::Connection;
+use crate::process::Guarded;
+use crate::sink::{Arrival, Statistics};
+
+/// When nothing at all has arrived for so long, nothing will.
+const STALL_LIMIT: Duration = Duration::from_mins(1);
+
+/// A running sink.
+pub struct SinkControl {
+    process: Guarded,
+    address: SocketAddr,
+}
+
+impl SinkControl {
+    pub fn start() -> anyhow::Result<Self> {
+        let own = std::env::current_exe().context("finding this binary")?;
+        let mut command = Command::new(own);
+        // Its stdin stays open as long as this process lives, and ends it then.
+        command
+            .arg("sink")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut process = Guarded::start(&mut command)?;
+        let stdout = process.child().stdout.take().context("the sink's stdout")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let port: u16 = line.trim().parse().context("the sink prints its port")?;
+        Ok(Self {
+            process,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub async fn reset(&self) -> anyhow::Result<()> {
+        self.ask("reset").await.map(drop)
+    }
+
+    pub async fn statistics(&self) -> anyhow::Result<Statistics> {
+        Ok(serde_json::from_slice(&self.ask("statistics").await?)?)
+    }
+
+    /// When each message arrived.
+    pub async fn arrivals(&self) -> anyhow::Result<Vec<Arrival>> {
+        let bytes = self.ask("arrivals").await?;
+        let (arrivals, rest) = bytes.as_chunks();
+        ensure!(rest.is_empty(), "the sink tells whole arrivals");
+        Ok(arrivals.iter().map(Arrival::decode).collect())
+    }
+
+    /// Waits until so many messages have arrived, as long as there is any progress.
+    pub async fn wait_for(&self, count: u64) -> anyhow::Result<Statistics> {
+        let question = format!("wait/{count}");
+        let mut before = 0;
+        loop {
+            let waited = tokio::time::timeout(STALL_LIMIT, self.ask(&question)).await;
+            if let Ok(answer) = waited {
+                return Ok(serde_json::from_slice(&answer?)?);
+            }
+            let now = self.statistics().await?.messages;
+            if now == before {
+                bail!("only {now} of {count} messages arrived, and none since {STALL_LIMIT:?}");
+            }
+            before = now;
+        }
+    }
+
+    async fn ask(&self, question: &str) -> anyhow::Result<bytes::Bytes> {
+        // A connection of its own each time: a question that was given up on leaves its own behind.
+        let mut connection = Connection::open(self.address).await?;
+        connection.get(&format!("/control/{question}")).await
+    }
+}
+
+/// Fails when the sink saw anything that may never happen.
+pub fn judge(statistics: &Statistics) -> anyhow::Result<()> {
+    ensure!(
+        statistics.out_of_order == 0,
+        "{} messages arrived out of order",
+        statistics.out_of_order
+    );
+    ensure!(
+        statistics.wrong_signatures == 0,
+        "{} of {} signatures were wrong",
+        statistics.wrong_signatures,
+        statistics.verified
+    );
+    ensure!(
+        statistics.malformed == 0,
+        "{} requests were no messages",
+        statistics.malformed
+    );
+    ensure!(statistics.verified > 0, "no signature was checked");
+    Ok(())
+}

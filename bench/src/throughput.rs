@@ -1,0 +1,108 @@
+//! End to end, as fast as it goes: create commands over HTTP, each durable before its answer, each
+//! delivered, each delivery recorded.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::arguments::RunOptions;
+use crate::measure::{Size, cpu, now_ns};
+use crate::platform::Platform;
+use crate::server::Server;
+use crate::sink::Statistics;
+use crate::sink_control::{SinkControl, judge};
+
+/// Between two looks whether all is recorded: what the whole may be too long by.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The middle round, and how far the rounds lie apart.
+#[derive(Debug, Serialize)]
+pub struct EndToEnd {
+    pub rounds: u8,
+    pub slowest_per_second: f64,
+    pub fastest_per_second: f64,
+    pub middle: Round,
+}
+
+/// One round on an empty directory. CPU is per message.
+#[derive(Debug, Clone, Serialize)]
+pub struct Round {
+    pub messages: u64,
+    pub connections: u16,
+    /// From the first request until the last delivery was recorded.
+    pub per_second: f64,
+    /// Only until the last answer to a command.
+    pub commands_per_second: f64,
+    /// From the last arrival until nothing was pending.
+    pub recorded_after_ms: f64,
+    pub server_cpu_us: f64,
+    pub load_cpu_us: f64,
+    pub sink_cpu_us: f64,
+    pub peak_rss_kib: u64,
+    pub database: Size,
+    /// The same after the server has ended.
+    pub database_at_rest: Size,
+    pub ended_after_ms: f64,
+    pub sink: Statistics,
+}
+
+pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<EndToEnd> {
+    let mut rounds = Vec::new();
+    for number in 0..options.rounds() {
+        let data = place.path().join(format!("end-to-end-{number}"));
+        std::fs::create_dir(&data)?;
+        let done = round(options, &data).await?;
+        eprintln!("   round {}: {:.0}/s", number + 1, done.per_second);
+        rounds.push(done);
+    }
+    rounds.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+    Ok(EndToEnd {
+        rounds: options.rounds(),
+        slowest_per_second: rounds[0].per_second,
+        fastest_per_second: rounds[rounds.len() - 1].per_second,
+        middle: rounds[rounds.len() / 2].clone(),
+    })
+}
+
+async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
+    let sink = SinkControl::start()?;
+    let server = Server::start(&options.bellhop, data).await?;
+    let mut platform = Platform::set_up(&server, &sink).await?;
+    let messages = options.messages();
+    let plan = platform.plan(&server, messages, options.connections);
+
+    let before = (server.cpu()?, cpu(sink.process_id())?);
+    let load = plan.carry_out().await?;
+    let statistics = sink.wait_for(messages).await?;
+    while !platform.nothing_pending().await? {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let recorded_ns = now_ns();
+    let after = (server.cpu()?, cpu(sink.process_id())?);
+    let statistics = Statistics {
+        // Whatever came twice came by now.
+        repeated: sink.statistics().await?.repeated,
+        ..statistics
+    };
+    judge(&statistics)?;
+
+    let count = messages as f64;
+    let per_second = |until_ns: u64| count * 1e9 / (until_ns - load.first_sent_ns) as f64;
+    Ok(Round {
+        messages,
+        connections: options.connections,
+        per_second: per_second(recorded_ns),
+        commands_per_second: per_second(load.last_answered_ns),
+        recorded_after_ms: (recorded_ns - statistics.last_ns) as f64 / 1e6,
+        server_cpu_us: (after.0 - before.0).as_secs_f64() * 1e6 / count,
+        load_cpu_us: load.cpu_ms * 1e3 / count,
+        sink_cpu_us: (after.1 - before.1).as_secs_f64() * 1e6 / count,
+        peak_rss_kib: server.memory()?.peak_kib,
+        database: server.size()?,
+        ended_after_ms: server.end().await?.as_secs_f64() * 1e3,
+        database_at_rest: Size::of(data)?,
+        sink: statistics,
+    })
+}
