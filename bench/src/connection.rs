@@ -45,7 +45,10 @@ impl Connection {
 
     /// Sends a request; the status and the whole body of the answer.
     pub async fn send(&mut self, request: Request<Body>) -> anyhow::Result<(StatusCode, Bytes)> {
-        self.sender.ready().await.context("the connection is gone")?;
+        self.sender
+            .ready()
+            .await
+            .context("the connection is gone")?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();

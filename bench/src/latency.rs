@@ -48,15 +48,15 @@ pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Vec<La
         let commands = u64::from(per_second) * u64::from(options.seconds());
         let mut plan = platform.plan(&server, commands, options.connections);
         plan.per_second = Some(per_second);
-        let before = server.cpu()?;
+        let server_cpu = server.cpu()?;
         let load = plan.carry_out().await?;
         judge(&sink.wait_for(commands).await?)?;
-        let used = server.cpu()? - before;
+        let server_cpu_us = server_cpu.us_per_message(commands)?;
         let arrivals = sink.arrivals().await?;
         let mut latency = compare(&load, &arrivals)?;
         latency.per_second = per_second;
         latency.seconds = options.seconds();
-        latency.server_cpu_us = used.as_secs_f64() * 1e6 / commands as f64;
+        latency.server_cpu_us = server_cpu_us;
         paces.push(latency);
     }
     server.end().await?;

@@ -39,7 +39,9 @@ impl Platform {
             platform.call(Method::PUT, &path, &named).await?;
         }
         let named = json!({"Name": "Booking engine"});
-        let application = platform.call(Method::POST, "/v1/applications", &named).await?;
+        let application = platform
+            .call(Method::POST, "/v1/applications", &named)
+            .await?;
         let id = application["Id"].as_str().context("an application's Id")?;
         id.clone_into(&mut platform.application_id);
         let webhook = json!({

@@ -1,7 +1,7 @@
 //! The load: create commands over keep-alive connections, in a process of its own.
 
 use std::cell::{Cell, RefCell};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
@@ -82,7 +82,7 @@ impl Plan {
 /// The process: reads a plan on stdin, carries it out, prints a [`Load`].
 pub async fn run() -> anyhow::Result<()> {
     let mut text = Vec::new();
-    tokio::io::stdin().read_to_end(&mut text).await?;
+    std::io::stdin().read_to_end(&mut text)?;
     let plan: Plan = serde_json::from_slice(&text).context("a plan on stdin")?;
     let mut connections = Vec::new();
     for _ in 0..plan.connections {

@@ -15,10 +15,10 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::arguments::RunOptions;
-use crate::connection::Connection;
-use crate::measure::{cpu, now_ns, unix_seconds};
-use crate::sink_control::{SinkControl, judge};
 use crate::body;
+use crate::connection::Connection;
+use crate::measure::{CpuMeter, now_ns, unix_seconds};
+use crate::sink_control::{SinkControl, judge};
 
 /// The loop is so fast that it takes more messages than a round end to end to be worth a figure.
 const MORE: u64 = 5;
@@ -51,11 +51,9 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Raw> {
     pass(&sink, options.connections, messages / 10).await?;
     sink.reset().await?;
 
-    let own = std::process::id();
-    let before = (cpu(own)?, cpu(sink.process_id())?);
+    let (sender_cpu, sink_cpu) = (CpuMeter::start(std::process::id())?, sink.cpu()?);
     let started_ns = pass(&sink, options.connections, messages).await?;
     let statistics = sink.wait_for(messages).await?;
-    let after = (cpu(own)?, cpu(sink.process_id())?);
     judge(&statistics)?;
     let took = Duration::from_nanos(statistics.last_ns - started_ns);
     let count = messages as f64;
@@ -63,8 +61,8 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Raw> {
         messages,
         connections: options.connections,
         per_second: count / took.as_secs_f64(),
-        sender_cpu_us: (after.0 - before.0).as_secs_f64() * 1e6 / count,
-        sink_cpu_us: (after.1 - before.1).as_secs_f64() * 1e6 / count,
+        sender_cpu_us: sender_cpu.us_per_message(messages)?,
+        sink_cpu_us: sink_cpu.us_per_message(messages)?,
         body_bytes: statistics.body_bytes as f64 / count,
     })
 }

@@ -28,6 +28,8 @@ pub struct Machine {
     pub cores: usize,
     pub processor: String,
     pub kernel: String,
+    /// Load average of the last minute before the run: near 0, or something else was running too.
+    pub load_before: f64,
     /// Median of `fdatasync` after 4 KiB, in the directory of the databases.
     pub sync_ms: f64,
 }
@@ -41,8 +43,11 @@ impl Report {
             .and_then(|line| line.split_once(": "))
             .map_or("unknown", |(_, name)| name);
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().and_then(|text| text.parse().ok());
         Ok(Self {
             machine: Machine {
+                load_before: load.unwrap_or_default(),
                 cores: std::thread::available_parallelism()?.get(),
                 processor: processor.to_owned(),
                 kernel: kernel.trim().to_owned(),
@@ -64,6 +69,8 @@ impl fmt::Display for Report {
             "{} cores, {}, Linux {}; load, sink and server share them",
             machine.cores, machine.processor, machine.kernel
         )?;
+        let load = format!("{:.2}", machine.load_before);
+        row(f, "load average before the run", load, "near 0")?;
         row(f, "fdatasync, p50", ms(machine.sync_ms), "")?;
         if let Some(raw) = &self.raw {
             write_raw(f, raw)?;
@@ -97,11 +104,7 @@ fn write_raw(f: &mut fmt::Formatter<'_>, raw: &Raw) -> fmt::Result {
     row(f, "sink CPU per message", us(raw.sink_cpu_us), "")
 }
 
-fn write_end_to_end(
-    f: &mut fmt::Formatter<'_>,
-    all: &EndToEnd,
-    raw: Option<&Raw>,
-) -> fmt::Result {
+fn write_end_to_end(f: &mut fmt::Formatter<'_>, all: &EndToEnd, raw: Option<&Raw>) -> fmt::Result {
     let round = &all.middle;
     let bytes = round.sink.body_bytes as f64 / round.messages as f64;
     writeln!(
@@ -116,7 +119,12 @@ fn write_end_to_end(
         all.slowest_per_second, all.fastest_per_second
     );
     row(f, "  rounds", spread, "")?;
-    row(f, "  commands answered", rate(round.commands_per_second), "")?;
+    row(
+        f,
+        "  commands answered",
+        rate(round.commands_per_second),
+        "",
+    )?;
     row(
         f,
         "  last arrival to recorded",
@@ -135,7 +143,12 @@ fn write_end_to_end(
     )?;
     row(f, "load CPU per message", us(round.load_cpu_us), "")?;
     row(f, "sink CPU per message", us(round.sink_cpu_us), "")?;
-    row(f, "server peak RSS", megabytes(round.peak_rss_kib * 1024), "")?;
+    row(
+        f,
+        "server peak RSS",
+        megabytes(round.peak_rss_kib * 1024),
+        "",
+    )?;
     row(f, "database", megabytes(round.database.total_bytes), "")?;
     row(
         f,
@@ -207,7 +220,12 @@ fn write_start(f: &mut fmt::Formatter<'_>, start: &Start) -> fmt::Result {
     let existing = format!("ready with {} messages", start.existing_messages);
     row(f, &existing, ms(start.existing_ms.p50), "under 50 ms")?;
     let idle = format!("RSS after {} s idle", start.idle_seconds);
-    row(f, &idle, megabytes(start.idle_rss_kib * 1024), "under 30 MB")?;
+    row(
+        f,
+        &idle,
+        megabytes(start.idle_rss_kib * 1024),
+        "under 30 MB",
+    )?;
     row(
         f,
         "stripped binary",

@@ -10,7 +10,7 @@ use anyhow::Context;
 use hyper::{Method, StatusCode};
 
 use crate::connection::{Body, Connection};
-use crate::measure::{Memory, Size, cpu};
+use crate::measure::{CpuMeter, Memory, Size};
 use crate::process::Guarded;
 
 /// The bootstrap key of servers that live for seconds and listen on loopback.
@@ -70,12 +70,9 @@ impl Server {
         self.address
     }
 
-    pub fn process_id(&self) -> u32 {
-        self.process.id()
-    }
-
-    pub fn cpu(&self) -> anyhow::Result<Duration> {
-        cpu(self.process.id())
+    /// Measures the CPU time that it spends from now on.
+    pub fn cpu(&self) -> anyhow::Result<CpuMeter> {
+        CpuMeter::start(self.process.id())
     }
 
     pub fn memory(&self) -> anyhow::Result<Memory> {

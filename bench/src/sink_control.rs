@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 
 use crate::connection::Connection;
+use crate::measure::CpuMeter;
 use crate::process::Guarded;
 use crate::sink::{Arrival, Statistics};
 
@@ -44,8 +45,9 @@ impl SinkControl {
         self.address
     }
 
-    pub fn process_id(&self) -> u32 {
-        self.process.id()
+    /// Measures the CPU time that it spends from now on.
+    pub fn cpu(&self) -> anyhow::Result<CpuMeter> {
+        CpuMeter::start(self.process.id())
     }
 
     pub async fn reset(&self) -> anyhow::Result<()> {

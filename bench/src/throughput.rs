@@ -8,7 +8,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::arguments::RunOptions;
-use crate::measure::{Size, cpu, now_ns};
+use crate::measure::{Size, now_ns};
 use crate::platform::Platform;
 use crate::server::Server;
 use crate::sink::Statistics;
@@ -73,14 +73,15 @@ async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
     let messages = options.messages();
     let plan = platform.plan(&server, messages, options.connections);
 
-    let before = (server.cpu()?, cpu(sink.process_id())?);
+    let (server_cpu, sink_cpu) = (server.cpu()?, sink.cpu()?);
     let load = plan.carry_out().await?;
     let statistics = sink.wait_for(messages).await?;
     while !platform.nothing_pending().await? {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let recorded_ns = now_ns();
-    let after = (server.cpu()?, cpu(sink.process_id())?);
+    let server_cpu_us = server_cpu.us_per_message(messages)?;
+    let sink_cpu_us = sink_cpu.us_per_message(messages)?;
     let statistics = Statistics {
         // Whatever came twice came by now.
         repeated: sink.statistics().await?.repeated,
@@ -96,9 +97,9 @@ async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
         per_second: per_second(recorded_ns),
         commands_per_second: per_second(load.last_answered_ns),
         recorded_after_ms: (recorded_ns - statistics.last_ns) as f64 / 1e6,
-        server_cpu_us: (after.0 - before.0).as_secs_f64() * 1e6 / count,
+        server_cpu_us,
         load_cpu_us: load.cpu_ms * 1e3 / count,
-        sink_cpu_us: (after.1 - before.1).as_secs_f64() * 1e6 / count,
+        sink_cpu_us,
         peak_rss_kib: server.memory()?.peak_kib,
         database: server.size()?,
         ended_after_ms: server.end().await?.as_secs_f64() * 1e3,
