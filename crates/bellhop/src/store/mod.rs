@@ -22,6 +22,7 @@ use crate::{
 mod claim;
 mod commit;
 mod read;
+pub mod sqlite;
 
 pub use claim::{Attempted, Claim, ClaimRequest, Fence, Recorded, Want, WebhookClaims};
 pub use commit::{

@@ -1,0 +1,250 @@
+//! One write, applied inside the writer's transaction. Each looks before it writes: a write that is
+//! refused has changed nothing, so the others of its group need no savepoint.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{batch::Batch, lifecycle, registry, rows};
+use crate::{
+    clock::to_ms,
+    domain::delivery::{Delivery, DeliveryState},
+    id::DeliveryId,
+    store::{Answer, Commit, CommitError, Noun, Receipt, Remember, Write, Written},
+    vault::{Place, Vault},
+};
+
+/// What applying needs.
+pub struct Apply<'a> {
+    pub connection: &'a Connection,
+    pub vault: &'a Vault,
+    pub batch: &'a mut Batch,
+}
+
+impl Apply<'_> {
+    /// Applies one write, with its idempotency record.
+    pub fn commit(&mut self, commit: &Commit) -> Result<Receipt, CommitError> {
+        if let Some(answer) = self.remembered(commit)? {
+            return Ok(Receipt::Repeated(answer));
+        }
+        let (written, due) = self.write(commit)?;
+        if let Some(remember) = &commit.remember {
+            self.remember(remember, &written)?;
+        }
+        Ok(Receipt::Done { written, due })
+    }
+
+    fn write(
+        &mut self,
+        commit: &Commit,
+    ) -> Result<(Written, Vec<crate::id::WebhookId>), CommitError> {
+        let at = commit.at;
+        let alone = |written| (written, Vec::new());
+        match &commit.write {
+            Write::PutEnterprise { id, name } => {
+                registry::put_enterprise(self, *id, name, at).map(alone)
+            }
+            Write::CreateApplication { id, name } => {
+                registry::create_application(self, *id, name, at).map(alone)
+            }
+            Write::RenameApplication { id, name } => {
+                registry::rename_application(self, *id, name).map(alone)
+            }
+            Write::CreateWebhook(new) => registry::create_webhook(self, new, at).map(alone),
+            Write::UpdateWebhook {
+                id,
+                if_revision,
+                patch,
+            } => {
+                let written = registry::update_webhook(self, *id, *if_revision, patch)?;
+                Ok((written, vec![*id]))
+            }
+            Write::DeleteWebhook { id } => registry::delete_webhook(self, *id, at).map(alone),
+            Write::RotateSecret {
+                id,
+                secret,
+                overlap_until,
+            } => registry::rotate_secret(self, *id, secret, *overlap_until, at).map(alone),
+            Write::CreateIntegration { new, requestor } => {
+                lifecycle::create(self, new, requestor.as_ref(), at)
+            }
+            Write::Command {
+                id,
+                command,
+                requestor,
+            } => lifecycle::command(self, *id, command, requestor.as_ref(), at),
+            Write::Replay { id } => self.replay(*id, at),
+            Write::Discard { id, reason } => self.discard(*id, reason, at),
+            Write::CreateKey(key) => registry::create_key(self, key).map(alone),
+            Write::DeleteKey { id } => registry::delete_key(self, *id).map(alone),
+        }
+    }
+
+    /// Makes a delivery due now, once more. One that is pending keeps its planned try.
+    fn replay(
+        &mut self,
+        id: DeliveryId,
+        at: jiff::Timestamp,
+    ) -> Result<(Written, Vec<crate::id::WebhookId>), CommitError> {
+        let mut delivery = self.delivery(id)?;
+        if delivery.state == DeliveryState::Pending && delivery.next_attempt.is_none() {
+            return Err(CommitError::NotNow(
+                "This delivery waits behind an earlier one of its lane. Replay or discard that one first.".into(),
+            ));
+        }
+        let planned = (delivery.state == DeliveryState::Pending)
+            .then_some(delivery.next_attempt)
+            .flatten();
+        delivery.next_attempt = Some(at);
+        self.connection
+            .prepare_cached(
+                "UPDATE deliveries SET next_attempt_ms = ?2, planned_ms = COALESCE(planned_ms, ?3) WHERE id = ?1",
+            )
+            .and_then(|mut update| update.execute(params![id, to_ms(at), planned.map(to_ms)]))
+            .map_err(database)?;
+        let due = vec![delivery.webhook_id];
+        Ok((Written::Delivery(Box::new(delivery)), due))
+    }
+
+    fn discard(
+        &mut self,
+        id: DeliveryId,
+        reason: &str,
+        at: jiff::Timestamp,
+    ) -> Result<(Written, Vec<crate::id::WebhookId>), CommitError> {
+        let mut delivery = self.delivery(id)?;
+        if delivery.state != DeliveryState::Pending {
+            return Err(CommitError::NotNow(format!(
+                "This delivery is {} and not Pending: there is nothing to discard.",
+                delivery.state
+            )));
+        }
+        let was_head = delivery.next_attempt.is_some();
+        delivery.state = DeliveryState::Discarded;
+        (delivery.next_attempt, delivery.ended, delivery.reason) =
+            (None, Some(at), Some(reason.to_owned()));
+        self.connection
+            .prepare_cached(
+                "UPDATE deliveries SET state = 'Discarded', reason = ?2, ended_ms = ?3, next_attempt_ms = NULL, \
+                 planned_ms = NULL WHERE id = ?1",
+            )
+            .and_then(|mut update| update.execute(params![id, reason, to_ms(at)]))
+            .map_err(database)?;
+        self.batch
+            .counts
+            .moved(DeliveryState::Pending, DeliveryState::Discarded);
+        let goes_on = was_head && self.advance_lane(&delivery, at).map_err(database)?;
+        let due = if goes_on {
+            vec![delivery.webhook_id]
+        } else {
+            Vec::new()
+        };
+        Ok((Written::Delivery(Box::new(delivery)), due))
+    }
+
+    /// The delivery, unless it is missing or an attempt of it is under way.
+    fn delivery(&self, id: DeliveryId) -> Result<Delivery, CommitError> {
+        if self.batch.claims.holds(id) {
+            return Err(CommitError::NotNow(
+                "An attempt of this delivery is under way. Try again when it has ended.".into(),
+            ));
+        }
+        let sql = format!("SELECT {} FROM deliveries WHERE id = ?1", rows::DELIVERY);
+        self.connection
+            .prepare_cached(&sql)
+            .and_then(|mut select| select.query_row([id], rows::delivery).optional())
+            .map_err(database)?
+            .ok_or(CommitError::NotFound {
+                noun: Noun::Delivery,
+                id: id.0,
+            })
+    }
+
+    /// Makes the next pending delivery of a lane due. Says whether there is one.
+    pub fn advance_lane(&self, ended: &Delivery, at: jiff::Timestamp) -> rusqlite::Result<bool> {
+        advance_lane(
+            self.connection,
+            ended.integration_id,
+            ended.webhook_id,
+            ended.sequence,
+            at,
+        )
+    }
+
+    fn remembered(&self, commit: &Commit) -> Result<Option<Answer>, CommitError> {
+        let Some(remember) = &commit.remember else {
+            return Ok(None);
+        };
+        let found = self
+            .connection
+            .prepare_cached("SELECT fingerprint, answer_sealed FROM idempotency WHERE key = ?1 AND until_ms > ?2")
+            .and_then(|mut select| {
+                select
+                    .query_row(params![remember.key, to_ms(commit.at)], |row| {
+                        Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?))
+                    })
+                    .optional()
+            })
+            .map_err(database)?;
+        let Some((fingerprint, sealed)) = found else {
+            return Ok(None);
+        };
+        if fingerprint != remember.fingerprint {
+            return Err(CommitError::KeyReused);
+        }
+        let place = Place {
+            column: "idempotency.answer",
+            row: &remember.key,
+        };
+        let answer = self.vault.open(place, &sealed);
+        let answer =
+            answer.map_err(|error| crate::store::StoreError::Corrupt(error.to_string()))?;
+        Ok(Some(Answer(answer)))
+    }
+
+    fn remember(&self, remember: &Remember, written: &Written) -> Result<(), CommitError> {
+        let Answer(answer) = (remember.render)(written);
+        let place = Place {
+            column: "idempotency.answer",
+            row: &remember.key,
+        };
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO idempotency VALUES (?1, ?2, ?3, ?4)")
+            .and_then(|mut insert| {
+                let sealed = self.vault.seal(place, &answer);
+                insert.execute(params![
+                    remember.key,
+                    remember.fingerprint,
+                    sealed,
+                    to_ms(remember.until)
+                ])
+            })
+            .map_err(database)?;
+        Ok(())
+    }
+}
+
+/// Makes the next pending delivery after this one due. Says whether there is one.
+pub fn advance_lane(
+    connection: &Connection,
+    integration: crate::id::IntegrationId,
+    webhook: crate::id::WebhookId,
+    after: u64,
+    at: jiff::Timestamp,
+) -> rusqlite::Result<bool> {
+    let next: Option<DeliveryId> = connection
+        .prepare_cached(
+            "SELECT id FROM deliveries WHERE integration_id = ?1 AND webhook_id = ?2 AND sequence > ?3 \
+             AND state = 'Pending' ORDER BY sequence LIMIT 1",
+        )?
+        .query_row(params![integration, webhook, after], |row| row.get(0))
+        .optional()?;
+    let Some(next) = next else { return Ok(false) };
+    connection
+        .prepare_cached("UPDATE deliveries SET next_attempt_ms = ?2 WHERE id = ?1")?
+        .execute(params![next, to_ms(at)])?;
+    Ok(true)
+}
+
+/// A failure of the database, as the caller of a commit sees it.
+pub fn database(error: rusqlite::Error) -> CommitError {
+    CommitError::Store(error.into())
+}

@@ -1,0 +1,377 @@
+//! Claims. This process is the only one on its database, so they live in memory: a process that died
+//! holds nothing, and what it had claimed is due at once.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::{apply::advance_lane, batch::Batch, rows, values::text};
+use crate::{
+    clock::{from_ms, to_ms},
+    domain::{
+        cause::Cause,
+        delivery::{Attempt, DeliveryState, Next, WebhookEffect},
+        webhook::WebhookState,
+    },
+    id::{DeliveryId, IntegrationId, WebhookId},
+    store::{
+        Attempted, Claim, ClaimRequest, Fence, MessageBody, Recorded, StoreError, Want,
+        WebhookClaims,
+    },
+    vault::Vault,
+};
+
+/// What is claimed.
+#[derive(Default)]
+pub struct Claims {
+    held: HashMap<DeliveryId, Held>,
+    of_webhook: HashMap<WebhookId, usize>,
+    last_fence: u64,
+}
+
+/// One claim.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    fence: Fence,
+    webhook_id: WebhookId,
+    integration_id: IntegrationId,
+    sequence: u64,
+    state: DeliveryState,
+    tries: u32,
+    is_replay: bool,
+}
+
+impl Claims {
+    /// Whether it is claimed.
+    pub fn holds(&self, id: DeliveryId) -> bool {
+        self.held.contains_key(&id)
+    }
+
+    /// It is claimed no longer.
+    pub fn end(&mut self, id: DeliveryId) {
+        if let Some(held) = self.held.remove(&id)
+            && let Some(n) = self.of_webhook.get_mut(&held.webhook_id)
+        {
+            *n -= 1;
+            if *n == 0 {
+                self.of_webhook.remove(&held.webhook_id);
+            }
+        }
+    }
+
+    /// Nothing of this webhook is claimed any longer.
+    pub fn end_all_of(&mut self, webhook: WebhookId) {
+        self.held.retain(|_, held| held.webhook_id != webhook);
+        self.of_webhook.remove(&webhook);
+    }
+
+    /// Gives claims back.
+    pub fn release(&mut self, claims: &[(DeliveryId, Fence)]) {
+        for (id, fence) in claims {
+            if self.held.get(id).is_some_and(|held| held.fence == *fence) {
+                self.end(*id);
+            }
+        }
+    }
+
+    fn hold(&mut self, id: DeliveryId, held: Held) {
+        self.held.insert(id, held);
+        *self.of_webhook.entry(held.webhook_id).or_default() += 1;
+    }
+}
+
+/// Takes what is due. Runs between transactions, so that it sees only what is durable.
+pub fn claim(
+    connection: &Connection,
+    vault: &Vault,
+    batch: &mut Batch,
+    request: &ClaimRequest,
+) -> Result<Vec<WebhookClaims>, StoreError> {
+    request
+        .wants
+        .iter()
+        .map(|want| claim_of_webhook(connection, vault, batch, request.now, *want))
+        .collect()
+}
+
+fn claim_of_webhook(
+    connection: &Connection,
+    vault: &Vault,
+    batch: &mut Batch,
+    now: Timestamp,
+    want: Want,
+) -> Result<WebhookClaims, StoreError> {
+    let webhook_id = want.webhook_id;
+    let mut taken = WebhookClaims {
+        webhook_id,
+        revision: 0,
+        claims: Vec::new(),
+        next_due: None,
+    };
+    let Some(gate) = batch.webhooks.gate(connection, webhook_id)? else {
+        return Ok(taken);
+    };
+    taken.revision = gate.revision;
+    if gate.state != WebhookState::Enabled {
+        return Ok(taken);
+    }
+    if let Some(not_before) = gate.not_before.filter(|not_before| now < *not_before) {
+        taken.next_due = earliest(connection, batch, webhook_id)?.map(|due| due.max(not_before));
+        return Ok(taken);
+    }
+    // What is claimed stands in the index as well and is skipped: read that many more, and one to see
+    // whether there is more.
+    let claimed = batch
+        .claims
+        .of_webhook
+        .get(&webhook_id)
+        .copied()
+        .unwrap_or(0);
+    let mut select = connection.prepare_cached(
+        "SELECT d.id, d.integration_id, d.sequence, d.previous, d.action, d.state, d.attempt_count, d.tries, \
+         d.planned_ms, d.created_ms, d.next_attempt_ms, m.is_sealed, \
+         CASE WHEN ?3 THEN COALESCE(m.body_2025, m.body) ELSE m.body END \
+         FROM deliveries d CROSS JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence \
+         WHERE d.webhook_id = ?1 AND d.next_attempt_ms IS NOT NULL \
+         ORDER BY d.next_attempt_ms LIMIT ?2",
+    )?;
+    let limit = want.limit + claimed + 1;
+    let is_2025 = gate.profile == bellhop_webhook::Profile::V2025;
+    let mut found = select.query(params![webhook_id, limit as i64, is_2025])?;
+    while let Some(row) = found.next()? {
+        let id: DeliveryId = row.get(0)?;
+        if batch.claims.holds(id) {
+            continue;
+        }
+        let due = from_ms(row.get(10)?);
+        if due > now || taken.claims.len() == want.limit {
+            taken.next_due = Some(due);
+            break;
+        }
+        let fence = Fence(batch.claims.last_fence + 1);
+        let claim = read_claim(row, vault, webhook_id, id, fence)?;
+        batch.claims.last_fence += 1;
+        batch.claims.hold(
+            id,
+            Held {
+                fence,
+                webhook_id,
+                integration_id: claim.integration_id,
+                sequence: claim.sequence,
+                state: claim.state,
+                tries: claim.tries,
+                is_replay: claim.planned.is_some(),
+            },
+        );
+        taken.claims.push(claim);
+    }
+    Ok(taken)
+}
+
+fn read_claim(
+    row: &rusqlite::Row<'_>,
+    vault: &Vault,
+    webhook_id: WebhookId,
+    delivery_id: DeliveryId,
+    fence: Fence,
+) -> Result<Claim, StoreError> {
+    let (integration_id, sequence) = (row.get(1)?, row.get(2)?);
+    let place = rows::body_row(integration_id, sequence);
+    Ok(Claim {
+        delivery_id,
+        fence,
+        webhook_id,
+        integration_id,
+        sequence,
+        previous: row.get(3)?,
+        action: text(row, 4)?,
+        state: text(row, 5)?,
+        number: row.get::<_, u32>(6)? + 1,
+        tries: row.get(7)?,
+        planned: row.get::<_, Option<i64>>(8)?.map(from_ms),
+        created: from_ms(row.get(9)?),
+        body: match rows::body(row, 11, 12, vault, &place)? {
+            MessageBody::Bytes(bytes) => Some(bytes),
+            MessageBody::Erased => None,
+        },
+    })
+}
+
+/// The earliest due delivery of a webhook that is not claimed.
+fn earliest(
+    connection: &Connection,
+    batch: &Batch,
+    webhook: WebhookId,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let mut select = connection.prepare_cached(
+        "SELECT id, next_attempt_ms FROM deliveries WHERE webhook_id = ?1 AND next_attempt_ms IS NOT NULL \
+         ORDER BY next_attempt_ms",
+    )?;
+    let mut rows = select.query([webhook])?;
+    while let Some(row) = rows.next()? {
+        if !batch.claims.holds(row.get(0)?) {
+            return Ok(Some(from_ms(row.get(1)?)));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes an attempt, what becomes of its delivery and of the webhook, and moves the lane on.
+pub fn record(
+    connection: &Connection,
+    batch: &mut Batch,
+    attempted: &Attempted,
+) -> Result<Recorded, StoreError> {
+    let id = attempted.delivery_id;
+    let Some(held) = batch
+        .claims
+        .held
+        .get(&id)
+        .copied()
+        .filter(|held| held.fence == attempted.fence)
+    else {
+        return Ok(Recorded::Lost);
+    };
+    if batch.recorded.contains(&id) || batch.dropped.contains(&held.webhook_id) {
+        return Ok(Recorded::Lost);
+    }
+    update_delivery(connection, held, attempted)?;
+    insert_attempt(connection, id, &attempted.attempt)?;
+    if let Some(effect) = &attempted.effect {
+        affect_webhook(connection, batch, held.webhook_id, effect)?;
+    }
+    let after = state_after(held.state, attempted.next);
+    if after != held.state {
+        batch.counts.moved(held.state, after);
+    }
+    let has_ended = held.state == DeliveryState::Pending && after != DeliveryState::Pending;
+    let lane_goes_on = has_ended
+        && advance_lane(
+            connection,
+            held.integration_id,
+            held.webhook_id,
+            held.sequence,
+            attempted.at,
+        )?;
+    batch.recorded.insert(id);
+    Ok(Recorded::Done { lane_goes_on })
+}
+
+fn state_after(before: DeliveryState, next: Next) -> DeliveryState {
+    match next {
+        Next::Delivered => DeliveryState::Delivered,
+        Next::Failed => DeliveryState::Failed,
+        Next::Retry { .. } => DeliveryState::Pending,
+        Next::Unchanged => before,
+    }
+}
+
+fn update_delivery(
+    connection: &Connection,
+    held: Held,
+    attempted: &Attempted,
+) -> rusqlite::Result<()> {
+    let after = state_after(held.state, attempted.next);
+    let next_attempt = match attempted.next {
+        Next::Retry { at } => Some(to_ms(at)),
+        Next::Delivered | Next::Failed | Next::Unchanged => None,
+    };
+    let is_replay = held.is_replay || held.state != DeliveryState::Pending;
+    let tries = held.tries + u32::from(!is_replay);
+    let ended =
+        (after != held.state && after != DeliveryState::Pending).then(|| to_ms(attempted.at));
+    connection
+        .prepare_cached(
+            "UPDATE deliveries SET state = ?2, cause = ?3, attempt_count = ?4, tries = ?5, next_attempt_ms = ?6, \
+             planned_ms = NULL, ended_ms = COALESCE(?7, ended_ms) WHERE id = ?1",
+        )?
+        .execute(params![
+            attempted.delivery_id,
+            after,
+            attempted.attempt.cause.map(Cause::as_str),
+            attempted.attempt.number,
+            tries,
+            next_attempt,
+            ended,
+        ])?;
+    Ok(())
+}
+
+fn insert_attempt(
+    connection: &Connection,
+    id: DeliveryId,
+    attempt: &Attempt,
+) -> rusqlite::Result<()> {
+    let response = attempt.response.as_ref();
+    let headers = response.filter(|response| !response.headers.is_empty());
+    let headers =
+        headers.map(|response| serde_json::to_string(&response.headers).expect("text is JSON"));
+    let timings = attempt.timings;
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO attempts VALUES \
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+        )?
+        .execute(params![
+            id,
+            attempt.number,
+            to_ms(attempt.started),
+            attempt.duration.as_micros() as i64,
+            attempt.cause.map(Cause::as_str),
+            attempt.detail,
+            attempt.signature,
+            attempt.traceparent,
+            response.map(|response| response.status),
+            headers,
+            response
+                .filter(|response| !response.body.is_empty())
+                .map(|response| response.body.as_ref()),
+            response.is_some_and(|response| response.is_truncated),
+            timings.dns_us,
+            timings.connect_us,
+            timings.tls_us,
+            timings.wait_us,
+            timings.receive_us,
+            attempt.remote.map(|remote| remote.to_string()),
+        ])?;
+    Ok(())
+}
+
+fn affect_webhook(
+    connection: &Connection,
+    batch: &mut Batch,
+    id: WebhookId,
+    effect: &WebhookEffect,
+) -> rusqlite::Result<()> {
+    match effect {
+        WebhookEffect::NotBefore(at) => connection
+            .prepare_cached("UPDATE webhooks SET not_before_ms = MAX(COALESCE(not_before_ms, 0), ?2) WHERE id = ?1")?
+            .execute(params![id, to_ms(*at)])?,
+        WebhookEffect::Disable { reason } => connection
+            .prepare_cached(
+                "UPDATE webhooks SET state = 'Disabled', state_reason = ?2, revision = revision + 1 WHERE id = ?1",
+            )?
+            .execute(params![id, reason])?,
+    };
+    batch.webhooks.forget(id);
+    Ok(())
+}
+
+/// Each webhook with something due, and when. One step of the index for each webhook, however much it holds.
+pub fn due(connection: &Connection) -> rusqlite::Result<Vec<(WebhookId, Timestamp)>> {
+    let mut next = connection.prepare_cached(
+        "SELECT webhook_id, next_attempt_ms FROM deliveries WHERE webhook_id > ?1 AND next_attempt_ms IS NOT NULL \
+         ORDER BY webhook_id, next_attempt_ms LIMIT 1",
+    )?;
+    let mut after = WebhookId(uuid::Uuid::nil());
+    let mut found = Vec::new();
+    loop {
+        let mut rows = next.query([after])?;
+        let Some(row) = rows.next()? else {
+            return Ok(found);
+        };
+        after = row.get(0)?;
+        found.push((after, from_ms(row.get(1)?)));
+    }
+}

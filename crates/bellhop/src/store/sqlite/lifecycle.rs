@@ -1,0 +1,315 @@
+//! Transitions: the state, its message and the deliveries of the message, in one transaction.
+
+use bellhop_webhook::Requestor;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    apply::{Apply, database},
+    rows,
+};
+use crate::{
+    clock::to_ms,
+    domain::{
+        delivery::DeliveryState,
+        integration::{Change, Command, Decision, Integration, NewIntegration, NewMessage},
+        webhook::Subscription,
+    },
+    id::{DeliveryId, IntegrationId, WebhookId},
+    store::{CommitError, Noun, Written},
+    vault::Place,
+};
+
+type Outcome = Result<(Written, Vec<WebhookId>), CommitError>;
+
+/// Creates an integration.
+pub fn create(
+    apply: &mut Apply<'_>,
+    new: &NewIntegration,
+    by: Option<&Requestor>,
+    at: Timestamp,
+) -> Outcome {
+    if apply
+        .batch
+        .subscriptions
+        .of(apply.connection, new.application_id)?
+        .is_none()
+    {
+        return Err(CommitError::NotFound {
+            noun: Noun::Application,
+            id: new.application_id.0,
+        });
+    }
+    let enterprise: Option<String> = apply
+        .connection
+        .prepare_cached("SELECT name FROM enterprises WHERE id = ?1")
+        .and_then(|mut select| {
+            select
+                .query_row([new.enterprise_id], |row| row.get(0))
+                .optional()
+        })
+        .map_err(database)?;
+    let Some(enterprise) = enterprise else {
+        return Err(CommitError::NotFound {
+            noun: Noun::Enterprise,
+            id: new.enterprise_id.0,
+        });
+    };
+    if integration(apply.connection, new.id)
+        .map_err(database)?
+        .is_some()
+    {
+        return Err(CommitError::Exists {
+            noun: Noun::Integration,
+            id: new.id.0,
+        });
+    }
+    let change = new.create(&enterprise, by, at);
+    insert(apply.connection, &change.integration).map_err(database)?;
+    tell(apply, change)
+}
+
+/// Runs a command on an integration.
+pub fn command(
+    apply: &mut Apply<'_>,
+    id: IntegrationId,
+    command: &Command,
+    by: Option<&Requestor>,
+    at: Timestamp,
+) -> Outcome {
+    let before = integration(apply.connection, id).map_err(database)?;
+    let before = before.ok_or(CommitError::NotFound {
+        noun: Noun::Integration,
+        id: id.0,
+    })?;
+    match before.apply(command, by, at)? {
+        Decision::Unchanged => {
+            let written = Written::Integration {
+                integration: Box::new(before),
+                changed: false,
+            };
+            Ok((written, Vec::new()))
+        }
+        Decision::Changed(change) => {
+            update(apply.connection, &change.integration).map_err(database)?;
+            tell(apply, *change)
+        }
+    }
+}
+
+/// Writes the message and a delivery for each webhook that wants it.
+fn tell(apply: &mut Apply<'_>, change: Change) -> Outcome {
+    let Change {
+        integration,
+        message,
+    } = change;
+    insert_message(apply, integration.id, &message).map_err(database)?;
+    let subscriptions = apply
+        .batch
+        .subscriptions
+        .of(apply.connection, integration.application_id)?;
+    let wanted: Vec<Subscription> = subscriptions
+        .unwrap_or_default()
+        .iter()
+        .filter(|each| each.wants(message.action))
+        .copied()
+        .collect();
+    let mut due = Vec::with_capacity(wanted.len());
+    for subscription in wanted {
+        if insert_delivery(apply, &integration, &message, subscription.webhook_id)
+            .map_err(database)?
+        {
+            due.push(subscription.webhook_id);
+        }
+    }
+    Ok((
+        Written::Integration {
+            integration: Box::new(integration),
+            changed: true,
+        },
+        due,
+    ))
+}
+
+/// Adds a delivery at the end of its lane. Says whether it is the head, and so due.
+fn insert_delivery(
+    apply: &mut Apply<'_>,
+    integration: &Integration,
+    message: &NewMessage,
+    webhook: WebhookId,
+) -> rusqlite::Result<bool> {
+    let tail = if message.sequence == 1 {
+        Tail {
+            previous: 0,
+            is_waiting: false,
+        }
+    } else {
+        tail(apply.connection, integration.id, webhook)?
+    };
+    let id: DeliveryId = apply.batch.ids.next(message.at);
+    let at = to_ms(message.at);
+    let next_attempt = (!tail.is_waiting).then_some(at);
+    apply
+        .connection
+        .prepare_cached(
+            "INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, \
+             state, attempt_count, tries, next_attempt_ms, created_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'Pending', 0, 0, ?8, ?9)",
+        )?
+        .execute(params![
+            id,
+            webhook,
+            integration.application_id,
+            integration.id,
+            message.sequence,
+            tail.previous,
+            message.action.as_str(),
+            next_attempt,
+            at,
+        ])?;
+    apply.batch.counts.added(DeliveryState::Pending);
+    apply.batch.made.push(id);
+    Ok(!tail.is_waiting)
+}
+
+/// The end of a lane.
+struct Tail {
+    /// The sequence of its newest delivery, 0 if there is none.
+    previous: u64,
+    /// Whether a delivery of it is pending.
+    is_waiting: bool,
+}
+
+/// Reads a lane backwards. Deliveries end in order, but for those that a person discards: behind the
+/// newest one that ended by itself, nothing is pending.
+fn tail(
+    connection: &Connection,
+    integration: IntegrationId,
+    webhook: WebhookId,
+) -> rusqlite::Result<Tail> {
+    let mut select = connection.prepare_cached(
+        "SELECT sequence, state FROM deliveries WHERE integration_id = ?1 AND webhook_id = ?2 \
+         ORDER BY sequence DESC",
+    )?;
+    let mut rows = select.query(params![integration, webhook])?;
+    let mut previous = None;
+    while let Some(row) = rows.next()? {
+        previous = previous.or(Some(row.get(0)?));
+        match super::values::text(row, 1)? {
+            DeliveryState::Pending => {
+                return Ok(Tail {
+                    previous: previous.unwrap_or(0),
+                    is_waiting: true,
+                });
+            }
+            DeliveryState::Delivered | DeliveryState::Failed => break,
+            DeliveryState::Discarded => {}
+        }
+    }
+    Ok(Tail {
+        previous: previous.unwrap_or(0),
+        is_waiting: false,
+    })
+}
+
+fn insert_message(
+    apply: &Apply<'_>,
+    integration: IntegrationId,
+    message: &NewMessage,
+) -> rusqlite::Result<()> {
+    let is_sealed = message.action.carries_secret();
+    let row = rows::body_row(integration, message.sequence);
+    let seal = |bytes: &[u8]| {
+        apply.vault.seal(
+            Place {
+                column: "messages.body",
+                row: &row,
+            },
+            bytes,
+        )
+    };
+    let kept = |bytes: &Vec<u8>| {
+        if is_sealed {
+            seal(bytes)
+        } else {
+            bytes.clone()
+        }
+    };
+    let requestor = message
+        .requestor
+        .as_ref()
+        .map(|by| serde_json::to_string(by).expect("text is JSON"));
+    apply
+        .connection
+        .prepare_cached("INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+        .execute(params![
+            integration,
+            message.sequence,
+            message.action.as_str(),
+            to_ms(message.at),
+            requestor,
+            is_sealed,
+            kept(&message.body.bytes),
+            message.body.bytes_2025.as_ref().map(kept),
+        ])?;
+    Ok(())
+}
+
+fn integration(
+    connection: &Connection,
+    id: IntegrationId,
+) -> rusqlite::Result<Option<Integration>> {
+    let sql = format!(
+        "SELECT {} FROM integrations WHERE id = ?1",
+        rows::INTEGRATION
+    );
+    connection
+        .prepare_cached(&sql)?
+        .query_row([id], rows::integration)
+        .optional()
+}
+
+fn insert(connection: &Connection, integration: &Integration) -> rusqlite::Result<()> {
+    let token = integration.tokens.as_ref().map(|tokens| tokens.current);
+    connection
+        .prepare_cached(
+            "INSERT INTO integrations (id, application_id, enterprise_id, name, is_enabled, created_ms, sequence, \
+             service_id, service_name, token_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(params![
+            integration.id,
+            integration.application_id,
+            integration.enterprise_id,
+            integration.name,
+            integration.is_enabled,
+            to_ms(integration.created),
+            integration.sequence,
+            integration.service.as_ref().map(|service| *service.id.as_bytes()),
+            integration.service.as_ref().map(|service| service.name.as_str()),
+            token,
+        ])?;
+    Ok(())
+}
+
+fn update(connection: &Connection, integration: &Integration) -> rusqlite::Result<()> {
+    let previous = integration
+        .tokens
+        .as_ref()
+        .and_then(|tokens| tokens.previous);
+    connection
+        .prepare_cached(
+            "UPDATE integrations SET is_enabled = ?2, canceled_ms = ?3, deleted_ms = ?4, sequence = ?5, \
+             token_hash = ?6, previous_token_hash = ?7, previous_token_until_ms = ?8 WHERE id = ?1",
+        )?
+        .execute(params![
+            integration.id,
+            integration.is_enabled,
+            integration.canceled.map(to_ms),
+            integration.deleted.map(to_ms),
+            integration.sequence,
+            integration.tokens.as_ref().map(|tokens| tokens.current),
+            previous.map(|(hash, _)| hash),
+            previous.map(|(_, until)| to_ms(until)),
+        ])?;
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! The embedded store: one file, one process. A writer thread with group commit, and readers beside it.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use self::{
+    batch::Batch,
+    read::Readers,
+    writer::{Request, Writer},
+};
+use super::{
+    Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence, IntegrationFilter,
+    MessageBody, Page, Receipt, Recorded, Stats, Store, StoreError, StoredMessage, WebhookClaims,
+};
+use crate::{
+    domain::{
+        api_key::ApiKey,
+        delivery::{Attempt, Delivery},
+        enterprise::{Application, Enterprise},
+        integration::Integration,
+        webhook::Webhook,
+    },
+    id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, WebhookId},
+    random::SharedRandom,
+    vault::Vault,
+};
+
+mod apply;
+mod batch;
+mod claims;
+mod lifecycle;
+mod read;
+mod registry;
+mod rows;
+mod schema;
+mod values;
+mod writer;
+
+pub use schema::StoreObserver;
+
+/// Most requests that wait for the writer; beyond it the store is busy.
+const MAX_WAITING: usize = 16_384;
+
+/// How to open the store.
+pub struct SqliteOptions {
+    /// The database file. Its directory must exist.
+    pub path: PathBuf,
+    /// What seals and opens.
+    pub vault: Arc<Vault>,
+    /// For the ids of deliveries.
+    pub random: SharedRandom,
+    /// Who wants to know.
+    pub observer: Arc<dyn StoreObserver>,
+}
+
+/// The embedded store.
+#[derive(Debug)]
+pub struct SqliteStore {
+    requests: mpsc::SyncSender<Request>,
+    readers: Arc<Readers>,
+    /// Held while the store is open, so that no second process writes.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens or creates the database, and starts the writer.
+    pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        let lock = lock(&options.path)?;
+        let connection = schema::open_writer(&options.path)?;
+        let writer = Writer {
+            connection,
+            vault: options.vault.clone(),
+            batch: Batch::new(Ids::new(options.random)),
+            observer: options.observer,
+        };
+        let (requests, received) = mpsc::sync_channel(MAX_WAITING);
+        thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run(&received))
+            .map_err(|error| StoreError::Database(error.to_string()))?;
+        Ok(Self {
+            requests,
+            readers: Readers::new(&options.path, options.vault),
+            _lock: lock,
+        })
+    }
+
+    async fn ask<T, E: From<StoreError>>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Request,
+    ) -> Result<T, E> {
+        let (to, answer) = oneshot::channel();
+        self.requests
+            .try_send(request(to))
+            .map_err(|error| match error {
+                mpsc::TrySendError::Full(_) => StoreError::Busy,
+                mpsc::TrySendError::Disconnected(_) => StoreError::Closed,
+            })?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let path = path.with_extension("lock");
+    let failed = |error: &dyn std::fmt::Display| {
+        StoreError::Database(format!("{}: {error}", path.display()))
+    };
+    let file = File::create(&path).map_err(|error| failed(&error))?;
+    file.try_lock().map_err(|error| match error {
+        fs_error @ std::fs::TryLockError::Error(_) => failed(&fs_error),
+        std::fs::TryLockError::WouldBlock => failed(
+            &"another process has this data directory open; stop it, or give this one another BELLHOP_DATA_DIR",
+        ),
+    })?;
+    Ok(file)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, commit: Commit) -> Result<Receipt, CommitError> {
+        self.ask(|to| Request::Commit(Box::new(commit), to)).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<WebhookClaims>, StoreError> {
+        self.ask(|to| Request::Claim(request, to)).await
+    }
+
+    async fn record(&self, attempted: Attempted) -> Result<Recorded, StoreError> {
+        self.ask(|to| Request::Record(Box::new(attempted), to))
+            .await
+    }
+
+    async fn release(&self, claims: Vec<(DeliveryId, Fence)>) -> Result<(), StoreError> {
+        self.ask(|to| Request::Release(claims, to)).await
+    }
+
+    async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError> {
+        self.readers
+            .read(|connection, _| Ok(claims::due(connection)?))
+            .await
+    }
+
+    async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError> {
+        let of = (rows::NAMED, "enterprises");
+        self.readers
+            .read(move |on, _| read::by_id(on, of, &id, |row| Ok(rows::enterprise(row)?)))
+            .await
+    }
+
+    async fn enterprises(&self, page: Page) -> Result<Vec<Enterprise>, StoreError> {
+        let of = (rows::NAMED, "enterprises");
+        self.readers
+            .read(move |on, _| read::page(on, of, page, |row| Ok(rows::enterprise(row)?)))
+            .await
+    }
+
+    async fn application(&self, id: ApplicationId) -> Result<Option<Application>, StoreError> {
+        let of = (rows::NAMED, "applications");
+        self.readers
+            .read(move |on, _| read::by_id(on, of, &id, |row| Ok(rows::application(row)?)))
+            .await
+    }
+
+    async fn applications(&self, page: Page) -> Result<Vec<Application>, StoreError> {
+        let of = (rows::NAMED, "applications");
+        self.readers
+            .read(move |on, _| read::page(on, of, page, |row| Ok(rows::application(row)?)))
+            .await
+    }
+
+    async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.readers
+            .read(move |on, vault| read::webhook(on, vault, id))
+            .await
+    }
+
+    async fn webhooks(
+        &self,
+        of: Option<ApplicationId>,
+        page: Page,
+    ) -> Result<Vec<Webhook>, StoreError> {
+        self.readers
+            .read(move |on, vault| read::webhooks(on, vault, of, page))
+            .await
+    }
+
+    async fn integration(&self, id: IntegrationId) -> Result<Option<Integration>, StoreError> {
+        self.readers
+            .read(move |on, _| read::integration(on, id))
+            .await
+    }
+
+    async fn integrations(
+        &self,
+        filter: IntegrationFilter,
+        page: Page,
+    ) -> Result<Vec<Integration>, StoreError> {
+        self.readers
+            .read(move |on, _| read::integrations(on, &filter, page))
+            .await
+    }
+
+    async fn messages(
+        &self,
+        of: IntegrationId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        self.readers
+            .read(move |on, vault| read::messages(on, vault, of, after, limit))
+            .await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        self.readers.read(move |on, _| read::delivery(on, id)).await
+    }
+
+    async fn attempts(&self, of: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        self.readers.read(move |on, _| read::attempts(on, of)).await
+    }
+
+    async fn body(&self, of: DeliveryId) -> Result<Option<MessageBody>, StoreError> {
+        self.readers
+            .read(move |on, vault| read::body(on, vault, of))
+            .await
+    }
+
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        page: Page,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.readers
+            .read(move |on, _| read::deliveries(on, &filter, page))
+            .await
+    }
+
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.readers.read(|on, _| read::keys(on, None)).await
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
+        self.readers
+            .read(move |on, _| Ok(read::keys(on, Some(id))?.pop()))
+            .await
+    }
+
+    async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {
+        self.readers.read(move |on, _| read::stats(on, now)).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.readers.close();
+        self.ask(Request::Close).await
+    }
+}

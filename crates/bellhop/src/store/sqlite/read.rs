@@ -1,0 +1,384 @@
+//! Reading. Connections that cannot write, so that a reader never waits for the writer.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::{claims, rows, schema::open_reader};
+use crate::{
+    clock::to_ms,
+    domain::{
+        api_key::ApiKey,
+        delivery::{Attempt, Delivery, DeliveryState},
+        integration::{Integration, State},
+        webhook::Webhook,
+    },
+    id::{ApplicationId, DeliveryId, IntegrationId, KeyId, WebhookId},
+    store::{
+        DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoreError, StoredMessage,
+    },
+    vault::Vault,
+};
+
+/// Most readers at a time.
+const READERS: usize = 4;
+
+/// A pool of connections for reading.
+#[derive(Debug)]
+pub struct Readers {
+    path: PathBuf,
+    vault: Arc<Vault>,
+    idle: Mutex<Vec<Connection>>,
+    free: Semaphore,
+}
+
+impl Readers {
+    /// A pool on this database. Opens nothing yet.
+    pub fn new(path: &Path, vault: Arc<Vault>) -> Arc<Self> {
+        let idle = Mutex::default();
+        Arc::new(Self {
+            path: path.to_owned(),
+            vault,
+            idle,
+            free: Semaphore::new(READERS),
+        })
+    }
+
+    /// Reads on a thread that may wait for the disk.
+    pub async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Connection, &Vault) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.free.acquire().await.map_err(|_| StoreError::Closed)?;
+        let pool = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let idle = pool.idle.lock().expect("no holder panics").pop();
+            let connection = idle.map_or_else(|| open_reader(&pool.path), Ok)?;
+            let result = read(&connection, &pool.vault);
+            pool.idle.lock().expect("no holder panics").push(connection);
+            result
+        });
+        let result = done
+            .await
+            .map_err(|_| StoreError::Database("a reader stopped".into()))?;
+        drop(permit);
+        result
+    }
+
+    /// Lets go of the database.
+    pub fn close(&self) {
+        self.free.close();
+        self.idle.lock().expect("no holder panics").clear();
+    }
+}
+
+/// One row by its id.
+pub fn by_id<T>(
+    connection: &Connection,
+    (columns, from): (&str, &str),
+    id: &dyn ToSql,
+    read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let mut select =
+        connection.prepare_cached(&format!("SELECT {columns} FROM {from} WHERE id = ?1"))?;
+    let mut rows = select.query([id])?;
+    rows.next()?.map(read).transpose()
+}
+
+/// A page of a table in the order of its ids.
+pub fn page<T>(
+    connection: &Connection,
+    (columns, from): (&str, &str),
+    page: Page,
+    read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut query = Select::new(columns, from);
+    query.after(page, false);
+    query.run(connection, read)
+}
+
+pub fn webhook(
+    connection: &Connection,
+    vault: &Vault,
+    id: WebhookId,
+) -> Result<Option<Webhook>, StoreError> {
+    let mut query = Select::new(rows::WEBHOOK, "webhooks");
+    query.filter("id = ?", id);
+    query.filter_plain("deleted_ms IS NULL");
+    Ok(query
+        .run(connection, |row| rows::webhook(row, vault))?
+        .pop())
+}
+
+pub fn webhooks(
+    connection: &Connection,
+    vault: &Vault,
+    of: Option<ApplicationId>,
+    page: Page,
+) -> Result<Vec<Webhook>, StoreError> {
+    let mut query = Select::new(rows::WEBHOOK, "webhooks");
+    query.filter_some("application_id = ?", of);
+    query.filter_plain("deleted_ms IS NULL");
+    query.after(page, false);
+    query.run(connection, |row| rows::webhook(row, vault))
+}
+
+pub fn integration(
+    connection: &Connection,
+    id: IntegrationId,
+) -> Result<Option<Integration>, StoreError> {
+    by_id(
+        connection,
+        (rows::INTEGRATION, "integrations"),
+        &id,
+        |row| Ok(rows::integration(row)?),
+    )
+}
+
+pub fn integrations(
+    connection: &Connection,
+    filter: &IntegrationFilter,
+    page: Page,
+) -> Result<Vec<Integration>, StoreError> {
+    let mut query = Select::new(rows::INTEGRATION, "integrations");
+    query.filter_some("application_id = ?", filter.application_id);
+    query.filter_some("enterprise_id = ?", filter.enterprise_id);
+    match filter.state {
+        Some(State::Deleted) => query.filter_plain("deleted_ms IS NOT NULL"),
+        Some(State::Canceled) => {
+            query.filter_plain("deleted_ms IS NULL AND canceled_ms IS NOT NULL")
+        }
+        Some(State::Enabled) => {
+            query.filter_plain("deleted_ms IS NULL AND canceled_ms IS NULL AND is_enabled")
+        }
+        Some(State::Disabled) => {
+            query.filter_plain("deleted_ms IS NULL AND canceled_ms IS NULL AND NOT is_enabled");
+        }
+        None if filter.with_deleted => {}
+        None => query.filter_plain("deleted_ms IS NULL"),
+    }
+    query.after(page, false);
+    query.run(connection, |row| Ok(rows::integration(row)?))
+}
+
+pub fn messages(
+    connection: &Connection,
+    vault: &Vault,
+    of: IntegrationId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<StoredMessage>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM messages WHERE integration_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
+        rows::MESSAGE
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut found = select.query(params![of, after, limit])?;
+    let mut messages = Vec::new();
+    while let Some(row) = found.next()? {
+        messages.push(rows::message(row, vault)?);
+    }
+    Ok(messages)
+}
+
+pub fn delivery(connection: &Connection, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+    by_id(connection, (rows::DELIVERY, "deliveries"), &id, |row| {
+        Ok(rows::delivery(row)?)
+    })
+}
+
+pub fn attempts(connection: &Connection, of: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM attempts WHERE delivery_id = ?1 ORDER BY number",
+        rows::ATTEMPT
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut found = select.query([of])?;
+    let mut attempts = Vec::new();
+    while let Some(row) = found.next()? {
+        attempts.push(rows::attempt(row)?);
+    }
+    Ok(attempts)
+}
+
+pub fn body(
+    connection: &Connection,
+    vault: &Vault,
+    of: DeliveryId,
+) -> Result<Option<MessageBody>, StoreError> {
+    let mut select = connection.prepare_cached(
+        "SELECT m.integration_id, m.sequence, m.is_sealed, \
+         CASE WHEN w.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END \
+         FROM deliveries d JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence \
+         JOIN webhooks w ON w.id = d.webhook_id WHERE d.id = ?1",
+    )?;
+    let mut found = select.query([of])?;
+    let Some(row) = found.next()? else {
+        return Ok(None);
+    };
+    let place = rows::body_row(row.get(0)?, row.get(1)?);
+    rows::body(row, 2, 3, vault, &place).map(Some)
+}
+
+pub fn deliveries(
+    connection: &Connection,
+    filter: &DeliveryFilter,
+    page: Page,
+) -> Result<Vec<Delivery>, StoreError> {
+    let mut query = Select::new(rows::DELIVERY, "deliveries");
+    query.filter_some("webhook_id = ?", filter.webhook_id);
+    // The index by application serves a filter by webhook as well, if the application is named.
+    let of_webhook = match (filter.application_id, filter.webhook_id) {
+        (None, Some(id)) => connection
+            .prepare_cached("SELECT application_id FROM webhooks WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?,
+        (application, _) => application,
+    };
+    query.filter_some("application_id = ?", of_webhook);
+    query.filter_some("integration_id = ?", filter.integration_id);
+    if let Some(enterprise) = filter.enterprise_id {
+        query.filter(
+            "integration_id IN (SELECT id FROM integrations WHERE enterprise_id = ?)",
+            enterprise,
+        );
+    }
+    query.filter_some(
+        "action = ?",
+        filter.action.map(|action| action.as_str().to_owned()),
+    );
+    query.filter_some("state = ?", filter.state);
+    query.filter_some(
+        "cause = ?",
+        filter.cause.map(|cause| cause.as_str().to_owned()),
+    );
+    query.filter_some("created_ms >= ?", filter.from.map(to_ms));
+    query.filter_some("created_ms < ?", filter.to.map(to_ms));
+    // Ids begin with the time at which they were made: the index finds the range.
+    query.filter_some("id >= ?", filter.from.map(first_id_at));
+    query.filter_some("id < ?", filter.to.and_then(id_bound_after));
+    query.after(page, true);
+    query.run(connection, |row| Ok(rows::delivery(row)?))
+}
+
+pub fn keys(connection: &Connection, id: Option<KeyId>) -> Result<Vec<ApiKey>, StoreError> {
+    let mut query = Select::new(rows::API_KEY, "api_keys");
+    query.filter_some("id = ?", id);
+    query.sql.push_str(" ORDER BY id");
+    query.run(connection, rows::api_key)
+}
+
+pub fn stats(connection: &Connection, now: Timestamp) -> Result<Stats, StoreError> {
+    let mut stats = Stats::default();
+    let mut counts = connection.prepare_cached("SELECT state, n FROM delivery_counts")?;
+    let mut rows = counts.query([])?;
+    while let Some(row) = rows.next()? {
+        let state: DeliveryState = super::values::text(row, 0)?;
+        stats.deliveries[state as usize] = row.get(1)?;
+    }
+    let mut open = connection.prepare_cached(
+        "SELECT 1 FROM webhooks WHERE id = ?1 AND deleted_ms IS NULL AND state = 'Enabled' \
+         AND COALESCE(not_before_ms, 0) <= ?2",
+    )?;
+    for (webhook, due) in claims::due(connection)? {
+        if due <= now && open.exists(params![webhook, to_ms(now)])? {
+            stats.oldest_due = Some(stats.oldest_due.map_or(due, |oldest| oldest.min(due)));
+        }
+    }
+    stats.lanes_held = connection
+        .prepare_cached(
+            "SELECT COUNT(*) FROM deliveries WHERE next_attempt_ms IS NOT NULL AND webhook_id IN \
+             (SELECT id FROM webhooks WHERE state <> 'Enabled')",
+        )?
+        .query_row([], |row| row.get(0))?;
+    let pages: u64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let page_size: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    stats.database_bytes = pages * page_size;
+    Ok(stats)
+}
+
+/// The least id that is made at this moment.
+fn first_id_at(at: Timestamp) -> DeliveryId {
+    let ms = u64::try_from(to_ms(at)).unwrap_or(0);
+    DeliveryId(Uuid::from_u128(u128::from(ms) << 80))
+}
+
+/// An id above each that was made before this moment. The clock may have fallen between two ids, so the
+/// exact test is that of the column; a minute is more than a clock falls.
+fn id_bound_after(at: Timestamp) -> Option<DeliveryId> {
+    Timestamp::from_millisecond(to_ms(at).checked_add(60_000)?)
+        .ok()
+        .map(first_id_at)
+}
+
+/// A query whose conditions depend on what is asked. Values are always parameters.
+struct Select {
+    sql: String,
+    values: Vec<Box<dyn ToSql>>,
+    has_condition: bool,
+}
+
+impl Select {
+    fn new(columns: &str, from: &str) -> Self {
+        Self {
+            sql: format!("SELECT {columns} FROM {from}"),
+            values: Vec::new(),
+            has_condition: false,
+        }
+    }
+
+    fn filter_plain(&mut self, condition: &str) {
+        self.sql.push_str(if self.has_condition {
+            " AND "
+        } else {
+            " WHERE "
+        });
+        self.sql.push_str(condition);
+        self.has_condition = true;
+    }
+
+    fn filter(&mut self, condition: &str, value: impl ToSql + 'static) {
+        self.filter_plain(condition);
+        self.values.push(Box::new(value));
+    }
+
+    fn filter_some(&mut self, condition: &str, value: Option<impl ToSql + 'static>) {
+        if let Some(value) = value {
+            self.filter(condition, value);
+        }
+    }
+
+    /// The order of ids, from where the page before ended.
+    fn after(&mut self, page: Page, newest_first: bool) {
+        let (compare, order) = if newest_first {
+            ("id < ?", "DESC")
+        } else {
+            ("id > ?", "ASC")
+        };
+        self.filter_some(compare, page.after.map(|id| id.as_bytes().to_vec()));
+        self.sql.push_str(" ORDER BY id ");
+        self.sql.push_str(order);
+        self.sql.push_str(" LIMIT ");
+        self.sql.push_str(&page.limit.to_string());
+    }
+
+    fn run<T>(
+        &self,
+        connection: &Connection,
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut select = connection.prepare_cached(&self.sql)?;
+        let mut rows = select.query(rusqlite::params_from_iter(self.values.iter()))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(read(row)?);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,345 @@
+//! From rows to values of the domain, and the column lists that go with them.
+
+use std::time::Duration;
+
+use rusqlite::Row;
+use serde::{Deserialize, Serialize};
+
+use super::values::{text, text_or_null};
+use crate::{
+    clock::{from_ms, to_ms},
+    domain::{
+        access_token::{TokenHash, Tokens},
+        api_key::{ApiKey, Scope},
+        delivery::{Attempt, Delivery, DeliveryState, Response, Timings},
+        enterprise::{Application, Enterprise},
+        integration::Integration,
+        retry::RetrySchedule,
+        secret_text::SecretText,
+        webhook::{ActionFilter, Webhook, WebhookSecret},
+    },
+    id::WebhookId,
+    store::{MessageBody, StoreError, StoredMessage},
+    vault::{Place, Vault},
+};
+
+/// Columns of [`enterprise`] and [`application`].
+pub const NAMED: &str = "id, name, created_ms";
+/// Columns of [`webhook`].
+pub const WEBHOOK: &str = "id, application_id, url_sealed, description, actions, profile, state, state_reason, \
+     timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
+     not_before_ms, revision";
+/// Columns of [`integration`].
+pub const INTEGRATION: &str = "id, application_id, enterprise_id, name, is_enabled, created_ms, canceled_ms, \
+     deleted_ms, sequence, service_id, service_name, token_hash, previous_token_hash, previous_token_until_ms";
+/// Columns of [`message`].
+pub const MESSAGE: &str = "integration_id, sequence, action, created_ms, requestor, is_sealed, \
+     COALESCE(body, body_2025)";
+/// Columns of [`delivery`].
+pub const DELIVERY: &str = "id, webhook_id, application_id, integration_id, sequence, previous, action, state, \
+     cause, reason, attempt_count, tries, next_attempt_ms, created_ms, ended_ms";
+/// Columns of [`attempt`].
+pub const ATTEMPT: &str = "number, started_ms, duration_us, cause, detail, signature, traceparent, status, \
+     response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, wait_us, receive_us, remote";
+/// Columns of [`api_key`].
+pub const API_KEY: &str = "id, name, scope, application_id, hash, created_ms, expires_ms";
+
+/// A secret of a webhook, as the sealed column has it.
+#[derive(Serialize, Deserialize)]
+struct SecretRow {
+    text: String,
+    created_ms: i64,
+    expires_ms: Option<i64>,
+}
+
+pub fn enterprise(row: &Row<'_>) -> rusqlite::Result<Enterprise> {
+    Ok(Enterprise {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        created: from_ms(row.get(2)?),
+    })
+}
+
+pub fn application(row: &Row<'_>) -> rusqlite::Result<Application> {
+    Ok(Application {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        created: from_ms(row.get(2)?),
+    })
+}
+
+pub fn webhook(row: &Row<'_>, vault: &Vault) -> Result<Webhook, StoreError> {
+    let id: WebhookId = row.get(0)?;
+    let retry_schedule: String = row.get(9)?;
+    let waits =
+        serde_json::from_str(&retry_schedule).map_err(|_| corrupt("webhooks.retry_schedule"))?;
+    let headers: Option<Vec<u8>> = row.get(12)?;
+    Ok(Webhook {
+        id,
+        application_id: row.get(1)?,
+        url: SecretText::new(open_text(
+            vault,
+            "webhooks.url",
+            id,
+            &row.get::<_, Vec<u8>>(2)?,
+        )?),
+        description: row.get(3)?,
+        actions: ActionFilter::from_bits(row.get(4)?),
+        profile: text(row, 5)?,
+        state: text(row, 6)?,
+        state_reason: row.get(7)?,
+        timeout: Duration::from_millis(row.get(8)?),
+        retry_schedule: RetrySchedule::try_new(waits)
+            .map_err(|_| corrupt("webhooks.retry_schedule"))?,
+        max_in_flight: row.get(10)?,
+        rate_limit: row.get(11)?,
+        headers: headers.map_or(Ok(Vec::new()), |sealed| open_headers(vault, id, &sealed))?,
+        secrets: open_secrets(vault, id, &row.get::<_, Vec<u8>>(13)?)?,
+        created: from_ms(row.get(14)?),
+        not_before: row.get::<_, Option<i64>>(15)?.map(from_ms),
+        revision: row.get(16)?,
+    })
+}
+
+pub fn integration(row: &Row<'_>) -> rusqlite::Result<Integration> {
+    let ms = |column| row.get::<_, Option<i64>>(column);
+    let service = match (row.get(9)?, row.get(10)?) {
+        (Some(id), Some(name)) => Some(bellhop_webhook::Service {
+            id: uuid::Uuid::from_bytes(id),
+            name,
+        }),
+        _ => None,
+    };
+    let previous: Option<TokenHash> = row.get(12)?;
+    let tokens = match row.get(11)? {
+        Some(current) => Some(Tokens {
+            current,
+            previous: previous.zip(ms(13)?.map(from_ms)),
+        }),
+        None => None,
+    };
+    Ok(Integration {
+        id: row.get(0)?,
+        application_id: row.get(1)?,
+        enterprise_id: row.get(2)?,
+        name: row.get(3)?,
+        is_enabled: row.get(4)?,
+        created: from_ms(row.get(5)?),
+        canceled: ms(6)?.map(from_ms),
+        deleted: ms(7)?.map(from_ms),
+        sequence: row.get(8)?,
+        service,
+        tokens,
+    })
+}
+
+pub fn message(row: &Row<'_>, vault: &Vault) -> Result<StoredMessage, StoreError> {
+    let (integration_id, sequence) = (row.get(0)?, row.get(1)?);
+    let requestor: Option<String> = row.get(4)?;
+    let requestor = requestor
+        .map(|json| serde_json::from_str(&json).map_err(|_| corrupt("messages.requestor")))
+        .transpose()?;
+    let place = body_row(integration_id, sequence);
+    Ok(StoredMessage {
+        integration_id,
+        sequence,
+        action: text(row, 2)?,
+        created: from_ms(row.get(3)?),
+        requestor,
+        body: body(row, 5, 6, vault, &place)?,
+    })
+}
+
+/// Reads a body: `sealed` and `bytes` are the columns.
+pub fn body(
+    row: &Row<'_>,
+    sealed: usize,
+    bytes: usize,
+    vault: &Vault,
+    place: &[u8],
+) -> Result<MessageBody, StoreError> {
+    let value = row
+        .get_ref(bytes)?
+        .as_blob_or_null()
+        .map_err(|_| corrupt("messages.body"))?;
+    Ok(match (value, row.get(sealed)?) {
+        (None, _) => MessageBody::Erased,
+        (Some(bytes), false) => MessageBody::Bytes(bytes.to_vec().into()),
+        (Some(bytes), true) => {
+            MessageBody::Bytes(open(vault, "messages.body", place, bytes)?.into())
+        }
+    })
+}
+
+pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        id: row.get(0)?,
+        webhook_id: row.get(1)?,
+        application_id: row.get(2)?,
+        integration_id: row.get(3)?,
+        sequence: row.get(4)?,
+        previous: row.get(5)?,
+        action: text(row, 6)?,
+        state: text::<DeliveryState>(row, 7)?,
+        cause: text_or_null(row, 8)?,
+        reason: row.get(9)?,
+        attempt_count: row.get(10)?,
+        tries: row.get(11)?,
+        next_attempt: row.get::<_, Option<i64>>(12)?.map(from_ms),
+        created: from_ms(row.get(13)?),
+        ended: row.get::<_, Option<i64>>(14)?.map(from_ms),
+    })
+}
+
+pub fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
+    let response = match row.get(7)? {
+        None => None,
+        Some(status) => Some(Response {
+            status,
+            headers: row
+                .get::<_, Option<String>>(8)?
+                .map_or(Ok(Vec::new()), |json| serde_json::from_str(&json))
+                .map_err(|_| corrupt("attempts.response_headers"))?,
+            body: row.get::<_, Option<Vec<u8>>>(9)?.unwrap_or_default().into(),
+            is_truncated: row.get(10)?,
+        }),
+    };
+    Ok(Attempt {
+        number: row.get(0)?,
+        started: from_ms(row.get(1)?),
+        duration: Duration::from_micros(row.get(2)?),
+        cause: text_or_null(row, 3)?,
+        detail: row.get(4)?,
+        signature: row.get(5)?,
+        traceparent: row.get(6)?,
+        response,
+        timings: Timings {
+            dns_us: row.get(11)?,
+            connect_us: row.get(12)?,
+            tls_us: row.get(13)?,
+            wait_us: row.get(14)?,
+            receive_us: row.get(15)?,
+        },
+        remote: text_or_null(row, 16)?,
+    })
+}
+
+pub fn api_key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
+    let scope: String = row.get(2)?;
+    Ok(ApiKey {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        scope: Scope::from_parts(&scope, row.get(3)?).ok_or_else(|| corrupt("api_keys.scope"))?,
+        hash: row.get(4)?,
+        created: from_ms(row.get(5)?),
+        expires: row.get::<_, Option<i64>>(6)?.map(from_ms),
+    })
+}
+
+/// The row that a message's body is bound to.
+pub fn body_row(integration: crate::id::IntegrationId, sequence: u64) -> [u8; 24] {
+    let mut row = [0; 24];
+    row[..16].copy_from_slice(integration.0.as_bytes());
+    row[16..].copy_from_slice(&sequence.to_be_bytes());
+    row
+}
+
+/// The URL of a webhook, sealed.
+pub fn seal_url(vault: &Vault, webhook: &Webhook) -> Vec<u8> {
+    seal(
+        vault,
+        "webhooks.url",
+        webhook.id,
+        webhook.url.expose().as_bytes(),
+    )
+}
+
+/// The headers of a webhook, sealed.
+pub fn seal_headers(vault: &Vault, webhook: &Webhook) -> Option<Vec<u8>> {
+    if webhook.headers.is_empty() {
+        return None;
+    }
+    let pairs: Vec<_> = webhook
+        .headers
+        .iter()
+        .map(|(name, value)| (name, value.expose()))
+        .collect();
+    let json = serde_json::to_vec(&pairs).expect("text is JSON");
+    Some(seal(vault, "webhooks.headers", webhook.id, &json))
+}
+
+/// The secrets of a webhook, sealed.
+pub fn seal_secrets(vault: &Vault, webhook: &Webhook) -> Vec<u8> {
+    let row = |secret: &WebhookSecret| SecretRow {
+        text: secret.text.expose().to_owned(),
+        created_ms: to_ms(secret.created),
+        expires_ms: secret.expires.map(to_ms),
+    };
+    let rows: Vec<_> = webhook.secrets.iter().map(row).collect();
+    let json = serde_json::to_vec(&rows).expect("text is JSON");
+    seal(vault, "webhooks.secrets", webhook.id, &json)
+}
+
+fn open_secrets(
+    vault: &Vault,
+    id: WebhookId,
+    sealed: &[u8],
+) -> Result<Vec<WebhookSecret>, StoreError> {
+    let json = open(vault, "webhooks.secrets", id.0.as_bytes(), sealed)?;
+    let rows: Vec<SecretRow> =
+        serde_json::from_slice(&json).map_err(|_| corrupt("webhooks.secrets"))?;
+    let secret = |row: SecretRow| WebhookSecret {
+        text: SecretText::new(row.text),
+        created: from_ms(row.created_ms),
+        expires: row.expires_ms.map(from_ms),
+    };
+    Ok(rows.into_iter().map(secret).collect())
+}
+
+fn open_headers(
+    vault: &Vault,
+    id: WebhookId,
+    sealed: &[u8],
+) -> Result<Vec<(String, SecretText)>, StoreError> {
+    let json = open(vault, "webhooks.headers", id.0.as_bytes(), sealed)?;
+    let pairs: Vec<(String, String)> =
+        serde_json::from_slice(&json).map_err(|_| corrupt("webhooks.headers"))?;
+    Ok(pairs
+        .into_iter()
+        .map(|(name, value)| (name, SecretText::new(value)))
+        .collect())
+}
+
+fn open_text(
+    vault: &Vault,
+    column: &'static str,
+    id: WebhookId,
+    sealed: &[u8],
+) -> Result<String, StoreError> {
+    String::from_utf8(open(vault, column, id.0.as_bytes(), sealed)?).map_err(|_| corrupt(column))
+}
+
+fn open(
+    vault: &Vault,
+    column: &'static str,
+    row: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, StoreError> {
+    vault
+        .open(Place { column, row }, sealed)
+        .map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+fn seal(vault: &Vault, column: &'static str, id: WebhookId, plain: &[u8]) -> Vec<u8> {
+    vault.seal(
+        Place {
+            column,
+            row: id.0.as_bytes(),
+        },
+        plain,
+    )
+}
+
+fn corrupt(column: &str) -> StoreError {
+    StoreError::Corrupt(format!("in {column}"))
+}

@@ -1,0 +1,87 @@
+//! Opening the database and bringing its schema up to date.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::StoreError;
+
+/// Every migration in order; its number is its position, from 1.
+const MIGRATIONS: [&str; 1] = [include_str!(
+    "../../../../../migrations/sqlite/0001_initial.sql"
+)];
+
+/// Pages in the log before the writer moves them into the database: 16 MiB.
+const CHECKPOINT_PAGES: u32 = 4096;
+
+/// How long a connection waits for a lock. Only a reader that opens while the writer recovers needs it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens the writer's connection and migrates.
+pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a commit is on the disk before it is acknowledged.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "foreign_keys", "OFF")?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(128);
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens a connection that cannot write.
+pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "cache_size", -4 * 1024)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let known = MIGRATIONS.len() as u32;
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for migration in &MIGRATIONS[found as usize..] {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error as E;
+        match error {
+            E::FromSqlConversionFailure(column, _, _)
+            | E::IntegralValueOutOfRange(column, _)
+            | E::InvalidColumnType(column, _, _) => {
+                Self::Corrupt(format!("in column {column}: {error}"))
+            }
+            // SQL text and parameters are left out: they may hold what must not be logged.
+            E::SqliteFailure(cause, text) => {
+                Self::Database(text.unwrap_or_else(|| cause.to_string()))
+            }
+            other => Self::Database(other.to_string()),
+        }
+    }
+}
+
+/// Who wants to know what the writer does, and tells it the time.
+pub trait StoreObserver: Send + Sync {
+    /// A group of so many writes took that long.
+    fn wrote(&self, group: usize, took: Duration);
+    /// What time it is.
+    fn now(&self) -> jiff::Timestamp;
+}

@@ -1,0 +1,234 @@
+//! The writer: one thread, one connection. Whatever waits is written in one transaction and one sync,
+//! so that a durable commit costs its share of a group and not a sync of its own.
+
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::{apply::Apply, batch::Batch, claims, schema::StoreObserver};
+use crate::{
+    clock::to_ms,
+    id::DeliveryId,
+    store::{
+        Attempted, ClaimRequest, Commit, CommitError, Fence, Receipt, Recorded, StoreError,
+        WebhookClaims,
+    },
+    vault::Vault,
+};
+
+/// Most writes of one transaction.
+const MAX_GROUP: usize = 1024;
+
+/// How many expired idempotency records go with one transaction.
+const PURGED_AT_ONCE: u32 = 200;
+
+/// How often expired idempotency records are looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+
+/// What the writer is asked, and where the answer goes.
+pub enum Request {
+    Commit(Box<Commit>, oneshot::Sender<Result<Receipt, CommitError>>),
+    Record(
+        Box<Attempted>,
+        oneshot::Sender<Result<Recorded, StoreError>>,
+    ),
+    Claim(
+        ClaimRequest,
+        oneshot::Sender<Result<Vec<WebhookClaims>, StoreError>>,
+    ),
+    Release(
+        Vec<(DeliveryId, Fence)>,
+        oneshot::Sender<Result<(), StoreError>>,
+    ),
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// The writer's thread.
+pub struct Writer {
+    pub connection: Connection,
+    pub vault: Arc<Vault>,
+    pub batch: Batch,
+    pub observer: Arc<dyn StoreObserver>,
+}
+
+/// An answer that is sent once the transaction is durable.
+enum Answered {
+    Commit(Result<Receipt, CommitError>),
+    Record(Result<Recorded, StoreError>),
+}
+
+impl Writer {
+    /// Writes until every handle is gone or somebody closes.
+    pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
+        let mut purged = Instant::now();
+        while let Ok(first) = requests.recv() {
+            let (mut writes, mut others) = (Vec::new(), Vec::new());
+            let mut next = Some(first);
+            while let Some(request) = next {
+                match request {
+                    Request::Commit(..) | Request::Record(..) => writes.push(request),
+                    _ => others.push(request),
+                }
+                next = if writes.len() < MAX_GROUP {
+                    requests.try_recv().ok()
+                } else {
+                    None
+                };
+            }
+            self.write(writes);
+            if purged.elapsed() > PURGE_EVERY {
+                purged = Instant::now();
+                self.purge();
+            }
+            for request in others {
+                if self.answer(request) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes a group in one transaction and answers it. If the database fails on any of them, each is
+    /// tried alone, so that only the bad one fails.
+    fn write(&mut self, writes: Vec<Request>) {
+        if writes.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        let n = writes.len();
+        if let Ok(answers) = self.transaction(&writes) {
+            for (request, answer) in writes.into_iter().zip(answers) {
+                reply(request, answer);
+            }
+        } else {
+            for request in writes {
+                let alone = std::slice::from_ref(&request);
+                match self.transaction(alone) {
+                    Ok(mut answers) => {
+                        if let Some(answer) = answers.pop() {
+                            reply(request, answer);
+                        }
+                    }
+                    Err(error) => fail(request, error),
+                }
+            }
+        }
+        self.observer.wrote(n, began.elapsed());
+    }
+
+    fn transaction(&mut self, writes: &[Request]) -> Result<Vec<Answered>, StoreError> {
+        let result = self.try_transaction(writes);
+        match &result {
+            Ok(_) => self.batch.committed(),
+            Err(_) => {
+                if !self.connection.is_autocommit() {
+                    // Nothing more can be done about a rollback that fails: the next BEGIN will tell.
+                    let _ = self.connection.execute_batch("ROLLBACK");
+                }
+                self.batch.rolled_back();
+            }
+        }
+        result
+    }
+
+    fn try_transaction(&mut self, writes: &[Request]) -> Result<Vec<Answered>, StoreError> {
+        self.connection
+            .prepare_cached("BEGIN IMMEDIATE")?
+            .execute([])?;
+        let mut answers = Vec::with_capacity(writes.len());
+        for request in writes {
+            answers.push(match request {
+                Request::Commit(commit, _) => {
+                    let mut apply = Apply {
+                        connection: &self.connection,
+                        vault: &self.vault,
+                        batch: &mut self.batch,
+                    };
+                    match apply.commit(commit) {
+                        Err(CommitError::Store(error)) => return Err(error),
+                        answer => Answered::Commit(answer),
+                    }
+                }
+                Request::Record(attempted, _) => Answered::Record(Ok(claims::record(
+                    &self.connection,
+                    &mut self.batch,
+                    attempted,
+                )?)),
+                _ => unreachable!("only commits and records are written"),
+            });
+        }
+        self.batch.counts.write(&self.connection)?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(answers)
+    }
+
+    /// Answers what writes nothing. Says whether to stop.
+    fn answer(&mut self, request: Request) -> bool {
+        match request {
+            Request::Claim(request, to) => {
+                let taken = claims::claim(&self.connection, &self.vault, &mut self.batch, &request);
+                if let Err(Ok(taken)) = to.send(taken) {
+                    // Whoever asked is gone: what was taken for it is free again.
+                    let taken: Vec<_> = taken
+                        .iter()
+                        .flat_map(|of| {
+                            of.claims
+                                .iter()
+                                .map(|claim| (claim.delivery_id, claim.fence))
+                        })
+                        .collect();
+                    self.batch.claims.release(&taken);
+                }
+            }
+            Request::Release(claims, to) => {
+                self.batch.claims.release(&claims);
+                let _ = to.send(Ok(()));
+            }
+            Request::Close(to) => {
+                let closed = self
+                    .connection
+                    .pragma_update(None, "wal_checkpoint", "TRUNCATE");
+                let _ = to.send(closed.map_err(StoreError::from));
+                return true;
+            }
+            Request::Commit(..) | Request::Record(..) => unreachable!("writes go in groups"),
+        }
+        false
+    }
+
+    /// Forgets some idempotency records that have expired. A failure is tried again with the next.
+    fn purge(&mut self) {
+        let now = to_ms(self.observer.now());
+        let purged = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM idempotency WHERE key IN \
+                 (SELECT key FROM idempotency WHERE until_ms <= ?1 ORDER BY until_ms LIMIT ?2)",
+            )
+            .and_then(|mut delete| delete.execute(params![now, PURGED_AT_ONCE]));
+        if let Err(error) = purged {
+            tracing::warn!(error = %StoreError::from(error), "expired idempotency records could not be purged");
+        }
+    }
+}
+
+fn reply(request: Request, answer: Answered) {
+    // A caller that went away meanwhile finds out by asking again.
+    match (request, answer) {
+        (Request::Commit(_, to), Answered::Commit(answer)) => drop(to.send(answer)),
+        (Request::Record(_, to), Answered::Record(answer)) => drop(to.send(answer)),
+        _ => unreachable!("answers are of the kind of their requests"),
+    }
+}
+
+fn fail(request: Request, error: StoreError) {
+    match request {
+        Request::Commit(_, to) => drop(to.send(Err(CommitError::Store(error)))),
+        Request::Record(_, to) => drop(to.send(Err(error))),
+        _ => unreachable!("only commits and records are written"),
+    }
+}
