@@ -1,0 +1,279 @@
+//! The judge is tested with planted violations: each of them must be seen.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::log::Answered;
+
+const INTEGRATION: &str = "9e5e84e9-974d-4f16-9662-ab2200f27cb1";
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const S: u64 = 1_000_000;
+
+/// A lane of three messages: the second fails once, all are taken in the end.
+fn sound() -> Evidence {
+    let actions = [
+        "IntegrationCreated",
+        "IntegrationDisabled",
+        "IntegrationEnabled",
+    ];
+    let message = |sequence: u64| Acknowledged {
+        integration: INTEGRATION.into(),
+        sequence,
+        action: actions[sequence as usize - 1].into(),
+        body: format!(r#"{{"Action":"{}"}}"#, actions[sequence as usize - 1]),
+    };
+    let mut evidence = Evidence {
+        webhooks: vec![Subscribed {
+            name: "one".into(),
+            secret: SECRET.into(),
+            actions: actions.map(String::from).to_vec(),
+            waits_s: vec![0, 1, 1],
+            max_in_flight: 2,
+        }],
+        acknowledged: (1..=3).map(message).collect(),
+        faults: Vec::new(),
+        arrivals: BTreeMap::new(),
+    };
+    let arrivals = vec![
+        arrival(&evidence, 1, 1, S, 200),
+        arrival(&evidence, 2, 1, 2 * S, 500),
+        arrival(&evidence, 2, 2, 3 * S + 1000, 200),
+        arrival(&evidence, 3, 1, 4 * S, 204),
+    ];
+    evidence.arrivals.insert("one".into(), arrivals);
+    evidence
+}
+
+fn arrival(evidence: &Evidence, sequence: u64, attempt: u64, at_us: u64, status: u16) -> Arrival {
+    let message = &evidence.acknowledged[sequence as usize - 1];
+    let unix_s = 1_700_000_000 + (at_us / S) as i64;
+    let id = message.message_id();
+    let signature = Webhook::new(SECRET)
+        .unwrap()
+        .sign(&id, unix_s, message.body.as_bytes())
+        .unwrap();
+    let headers = [
+        ("webhook-id", id),
+        ("webhook-timestamp", unix_s.to_string()),
+        ("webhook-signature", signature),
+        ("bellhop-action", message.action.clone()),
+        ("bellhop-sequence", sequence.to_string()),
+        ("bellhop-previous", (sequence - 1).to_string()),
+        ("bellhop-attempt", attempt.to_string()),
+    ];
+    Arrival {
+        at_us,
+        unix_s,
+        headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+        body: message.body.clone(),
+        answered: Some(Answered {
+            at_us: at_us + 100,
+            status,
+            retry_after_s: None,
+        }),
+    }
+}
+
+fn arrivals(evidence: &mut Evidence) -> &mut Vec<Arrival> {
+    evidence.arrivals.get_mut("one").unwrap()
+}
+
+fn fault(at_us: u64) -> Fault {
+    Fault {
+        kind: "kill".into(),
+        at_us,
+    }
+}
+
+/// Plants a violation in a sound run, and returns the verdict, which must not hold.
+fn planted(plant: impl FnOnce(&mut Evidence)) -> Verdict {
+    let mut evidence = sound();
+    plant(&mut evidence);
+    let verdict = judge(&evidence);
+    assert!(!verdict.holds(), "{verdict}");
+    assert!(!verdict.notes.is_empty());
+    verdict
+}
+
+#[test]
+fn a_sound_run_holds() {
+    let verdict = judge(&sound());
+    assert!(verdict.holds(), "{verdict}\n{}", verdict.told());
+    assert_eq!(
+        verdict.to_string(),
+        "faults=0 messages=3 lost=0 phantom=0 order_violations=0 bad_signatures=0 early=0 duplicates=0 bound=0"
+    );
+    assert_eq!(missing(&sound()), Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_message_is_seen() {
+    let verdict = planted(|evidence| arrivals(evidence).truncate(3));
+    assert_eq!((verdict.lost, verdict.order_violations), (1, 0));
+    // A receiver that only failed has not taken it.
+    let verdict = planted(|evidence| arrivals(evidence)[3].answered = None);
+    assert_eq!(verdict.lost, 1);
+    let mut evidence = sound();
+    arrivals(&mut evidence).pop();
+    let id = evidence.acknowledged[2].message_id();
+    assert_eq!(missing(&evidence), [format!("one {id}")]);
+}
+
+#[test]
+fn a_phantom_is_seen() {
+    let verdict = planted(|evidence| {
+        let fourth = Acknowledged {
+            sequence: 4,
+            ..evidence.acknowledged[2].clone()
+        };
+        evidence.acknowledged.push(fourth);
+        let phantom = arrival(evidence, 4, 1, 5 * S, 200);
+        arrivals(evidence).push(phantom);
+        // It was never acknowledged.
+        evidence.acknowledged.pop();
+    });
+    assert_eq!(verdict.phantom, 1);
+}
+
+#[test]
+fn a_message_that_the_webhook_does_not_subscribe_to_is_a_phantom() {
+    let verdict = planted(|evidence| {
+        evidence.webhooks[0].actions.pop();
+    });
+    assert_eq!(verdict.phantom, 1);
+}
+
+#[test]
+fn an_inversion_is_seen() {
+    let verdict = planted(|evidence| arrivals(evidence).swap(2, 3));
+    assert_eq!(verdict.order_violations, 1);
+}
+
+#[test]
+fn an_attempt_before_the_one_before_was_taken_is_seen() {
+    // Ordered by their 2xx they would look well: but 3 was tried while 2 was failing.
+    let verdict = planted(|evidence| {
+        let hasty = arrival(evidence, 3, 1, 2 * S + 500, 500);
+        arrivals(evidence).insert(2, hasty);
+    });
+    assert_eq!(verdict.order_violations, 1);
+}
+
+#[test]
+fn a_gap_in_the_history_is_seen() {
+    let verdict = planted(|evidence| {
+        evidence.acknowledged.remove(1);
+        arrivals(evidence).drain(1..3);
+    });
+    assert!(verdict.order_violations >= 1);
+}
+
+#[test]
+fn a_message_that_was_made_twice_is_seen() {
+    let verdict = planted(|evidence| {
+        let again = evidence.acknowledged[2].clone();
+        evidence.acknowledged.push(again);
+    });
+    assert_eq!(verdict.order_violations, 1);
+}
+
+#[test]
+fn headers_that_tell_another_history_are_seen() {
+    for header in ["bellhop-sequence", "bellhop-previous", "bellhop-action"] {
+        let verdict = planted(|evidence| {
+            arrivals(evidence)[3]
+                .headers
+                .insert(header.into(), "7".into());
+        });
+        assert_eq!(verdict.order_violations, 1, "{header}");
+    }
+}
+
+#[test]
+fn changed_bytes_are_seen_even_if_they_are_signed() {
+    let verdict = planted(|evidence| {
+        let mut changed = evidence.clone();
+        changed.acknowledged[1].body.push(' ');
+        arrivals(evidence)[2] = arrival(&changed, 2, 2, 3 * S + 1000, 200);
+    });
+    assert_eq!((verdict.phantom, verdict.bad_signatures), (1, 0));
+}
+
+#[test]
+fn a_bad_signature_is_seen() {
+    let of_another_attempt = planted(|evidence| {
+        let first = arrivals(evidence)[1].header("webhook-signature").to_owned();
+        let headers = &mut arrivals(evidence)[2].headers;
+        headers.insert("webhook-signature".into(), first);
+    });
+    assert_eq!(of_another_attempt.bad_signatures, 1);
+    let none = planted(|evidence| {
+        arrivals(evidence)[0].headers.remove("webhook-signature");
+    });
+    assert_eq!(none.bad_signatures, 1);
+    let signed_long_before = planted(|evidence| arrivals(evidence)[0].unix_s += 60);
+    assert_eq!(signed_long_before.bad_signatures, 1);
+}
+
+#[test]
+fn an_early_try_is_seen() {
+    let verdict = planted(|evidence| {
+        let hasty = arrival(evidence, 2, 2, 2 * S + 500_000, 200);
+        arrivals(evidence)[2] = hasty;
+    });
+    assert_eq!(verdict.early, 1);
+}
+
+#[test]
+fn a_try_during_the_pause_that_the_receiver_asked_for_is_seen() {
+    let pause = |evidence: &mut Evidence| {
+        let answered = arrivals(evidence)[1].answered.as_mut().unwrap();
+        (answered.status, answered.retry_after_s) = (429, Some(10));
+    };
+    // Once for the delivery itself, and for each arrival during the pause.
+    let verdict = planted(pause);
+    assert_eq!(verdict.early, 3);
+    // A fault right after the answer: the server cannot know of it.
+    let mut evidence = sound();
+    pause(&mut evidence);
+    evidence.faults.push(fault(2 * S + 200));
+    let same = arrival(&evidence, 2, 1, 3 * S + 1000, 200);
+    arrivals(&mut evidence)[2] = same;
+    let verdict = judge(&evidence);
+    assert!(verdict.holds(), "{}", verdict.told());
+}
+
+#[test]
+fn a_duplicate_needs_a_fault() {
+    let duplicate = |evidence: &mut Evidence| {
+        let again = arrival(evidence, 3, 1, 5 * S, 200);
+        arrivals(evidence).push(again);
+    };
+    let verdict = planted(duplicate);
+    assert_eq!((verdict.duplicates, verdict.unexplained_duplicates), (1, 1));
+    let mut explained = sound();
+    duplicate(&mut explained);
+    explained.faults.push(fault(4 * S + 200));
+    let verdict = judge(&explained);
+    assert!(verdict.holds(), "{}", verdict.told());
+    assert_eq!((verdict.duplicates, verdict.bound), (1, 2));
+    // One fault explains one duplicate of a message, and not another.
+    let again = arrival(&explained, 3, 2, 6 * S, 200);
+    arrivals(&mut explained).push(again);
+    assert_eq!(judge(&explained).unexplained_duplicates, 1);
+    // Nor does a fault long after the 2xx was recorded.
+    let mut late = sound();
+    let again = arrival(&late, 3, 1, 20 * S, 200);
+    arrivals(&mut late).push(again);
+    late.faults.push(fault(19 * S));
+    assert_eq!(judge(&late).unexplained_duplicates, 1);
+}
+
+#[test]
+fn logs_can_be_judged_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut evidence = sound();
+    evidence.faults.push(fault(7));
+    evidence.write(folder.path()).unwrap();
+    assert_eq!(Evidence::read(folder.path()).unwrap(), evidence);
+}

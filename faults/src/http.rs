@@ -1,0 +1,139 @@
+//! Requests to the server, as any program would make them.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Method, Request, header};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+
+/// A server that has not answered by then does not.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// No answer of the server is larger.
+const MOST_BYTES: usize = 4 << 20;
+
+/// A client of the HTTP API with the operator's key.
+#[derive(Debug, Clone)]
+pub struct Api {
+    client: Client<HttpConnector, Full<Bytes>>,
+    server: SocketAddr,
+    authorization: String,
+}
+
+/// An answer: its status and its JSON.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub json: Value,
+}
+
+/// A request, before it is sent once or more often.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub method: Method,
+    pub path: String,
+    pub body: Option<Value>,
+    pub idempotency_key: Option<String>,
+}
+
+impl Api {
+    pub fn new(server: SocketAddr, key: &str) -> Self {
+        Self {
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            server,
+            authorization: format!("Bearer {key}"),
+        }
+    }
+
+    /// Sends it once. An error means that it is unknown what became of it.
+    pub async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(format!("http://{}{}", self.server, call.path))
+            .header(header::AUTHORIZATION, &self.authorization);
+        if let Some(key) = &call.idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        if call.body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
+        let request = request.body(Full::from(body))?;
+        tokio::time::timeout(DEADLINE, self.exchange(request))
+            .await
+            .context("no answer in time")?
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+        let answer = self.client.request(request).await?;
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), MOST_BYTES)
+            .collect()
+            .await
+            .map_err(|error| anyhow::anyhow!(error))?
+            .to_bytes();
+        let json = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&body).unwrap_or(Value::Null)
+        };
+        Ok(Answer { status, json })
+    }
+}
+
+impl Call {
+    pub fn get(path: &str) -> Self {
+        Self {
+            method: Method::GET,
+            path: path.to_owned(),
+            body: None,
+            idempotency_key: None,
+        }
+    }
+
+    pub fn put(path: &str, body: Value) -> Self {
+        Self {
+            method: Method::PUT,
+            body: Some(body),
+            ..Self::get(path)
+        }
+    }
+
+    pub fn post(path: &str, body: Value) -> Self {
+        Self {
+            method: Method::POST,
+            body: Some(body),
+            ..Self::get(path)
+        }
+    }
+}
+
+impl Answer {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The `code` of a problem document.
+    pub fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or("")
+    }
+
+    /// A member that is text.
+    pub fn text(&self, member: &str) -> anyhow::Result<&str> {
+        self.json[member]
+            .as_str()
+            .with_context(|| format!("the answer has no {member}: {}", self.json))
+    }
+
+    /// A member that is a number.
+    pub fn number(&self, member: &str) -> anyhow::Result<u64> {
+        self.json[member]
+            .as_u64()
+            .with_context(|| format!("the answer has no {member}: {}", self.json))
+    }
+}

@@ -1,0 +1,191 @@
+//! The two logs that a run leaves: one JSON value a line, so that a run that failed can be judged again.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufWriter, Write as _},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Name of the producer's log in the folder of a run.
+const PRODUCER: &str = "producer.jsonl";
+/// What the names of the receivers' logs begin with.
+const RECEIVER: &str = "receiver-";
+
+/// One line of the producer's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Line {
+    /// A webhook that was configured before the first command.
+    Webhook(Subscribed),
+    /// A command that was acknowledged and caused a message.
+    Acknowledged(Acknowledged),
+    /// A fault that was made.
+    Fault(Fault),
+}
+
+/// A webhook: what it must get, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// Names its receiver's log.
+    pub name: String,
+    /// What signs: `whsec_…`.
+    pub secret: String,
+    /// Every action that it must get.
+    pub actions: Vec<String>,
+    /// Seconds before each try.
+    pub waits_s: Vec<u64>,
+    /// Most requests at a time.
+    pub max_in_flight: u64,
+}
+
+/// A message that an acknowledged command caused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// The integration's id, hyphenated.
+    pub integration: String,
+    /// Its position in the integration's history.
+    pub sequence: u64,
+    /// What happened.
+    pub action: String,
+    /// The bytes that must arrive, made from the contract and the answer.
+    pub body: String,
+}
+
+/// A fault, in the time of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Which.
+    pub kind: String,
+    /// When it had been made: what the server did, it did before.
+    pub at_us: u64,
+}
+
+/// One request that a receiver got.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// When it was read to its end, in the time of the run.
+    pub at_us: u64,
+    /// The same by the calendar: seconds since 1970.
+    pub unix_s: i64,
+    /// Header names (lower case) and values.
+    pub headers: BTreeMap<String, String>,
+    /// The bytes.
+    pub body: String,
+    /// What was answered; nothing if the connection ended before.
+    pub answered: Option<Answered>,
+}
+
+/// What a receiver answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Just before it was sent.
+    pub at_us: u64,
+    /// The status.
+    pub status: u16,
+    /// `Retry-After`, in seconds.
+    pub retry_after_s: Option<u64>,
+}
+
+/// Both logs: all that the judge knows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    /// The webhooks.
+    pub webhooks: Vec<Subscribed>,
+    /// What was acknowledged.
+    pub acknowledged: Vec<Acknowledged>,
+    /// The faults, in order.
+    pub faults: Vec<Fault>,
+    /// What arrived at each webhook, in order.
+    pub arrivals: BTreeMap<String, Vec<Arrival>>,
+}
+
+impl Acknowledged {
+    /// The `webhook-id` that it must have.
+    pub fn message_id(&self) -> String {
+        format!(
+            "msg_{}_{}",
+            self.integration.replace('-', ""),
+            self.sequence
+        )
+    }
+}
+
+impl Arrival {
+    /// A header, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// A header that is a number.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.header(name).parse().ok()
+    }
+
+    /// Whether it was answered with a 2xx.
+    pub fn is_delivered(&self) -> bool {
+        self.answered
+            .is_some_and(|answered| (200..300).contains(&answered.status))
+    }
+}
+
+impl Evidence {
+    /// Adds a line of the producer's log.
+    pub fn add(&mut self, line: Line) {
+        match line {
+            Line::Webhook(webhook) => self.webhooks.push(webhook),
+            Line::Acknowledged(acknowledged) => self.acknowledged.push(acknowledged),
+            Line::Fault(fault) => self.faults.push(fault),
+        }
+    }
+
+    /// Writes both logs into a folder.
+    pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(folder)?;
+        let webhooks = self.webhooks.iter().cloned().map(Line::Webhook);
+        let acknowledged = self.acknowledged.iter().cloned().map(Line::Acknowledged);
+        let faults = self.faults.iter().cloned().map(Line::Fault);
+        write_lines(
+            &folder.join(PRODUCER),
+            webhooks.chain(acknowledged).chain(faults),
+        )?;
+        for (name, arrivals) in &self.arrivals {
+            write_lines(&folder.join(format!("{RECEIVER}{name}.jsonl")), arrivals)?;
+        }
+        Ok(())
+    }
+
+    /// Reads both logs from a folder.
+    pub fn read(folder: &Path) -> anyhow::Result<Self> {
+        let mut evidence = Self::default();
+        for line in read_lines(&folder.join(PRODUCER))? {
+            evidence.add(line);
+        }
+        let names: Vec<_> = evidence.webhooks.iter().map(|each| &each.name).collect();
+        for name in names {
+            let arrivals = read_lines(&folder.join(format!("{RECEIVER}{name}.jsonl")))?;
+            evidence.arrivals.insert(name.clone(), arrivals);
+        }
+        Ok(evidence)
+    }
+}
+
+fn write_lines(path: &Path, lines: impl IntoIterator<Item: Serialize>) -> anyhow::Result<()> {
+    let file = fs::File::create(path).with_context(|| path.display().to_string())?;
+    let mut file = BufWriter::new(file);
+    for line in lines {
+        serde_json::to_writer(&mut file, &line)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()?;
+    Ok(())
+}
+
+fn read_lines<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    text.lines()
+        .map(|line| serde_json::from_str(line).with_context(|| path.display().to_string()))
+        .collect()
+}

@@ -1,0 +1,214 @@
+//! The producer: random commands, each repeated under its Idempotency-Key until it is acknowledged.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::bail;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    http::{Answer, Api, Call},
+    log::{Acknowledged, Line},
+    platform::Platform,
+    random::Random,
+};
+
+/// Commands that are on their way at a time.
+pub const WORKERS: u64 = 8;
+/// Longest pause of a worker between two commands.
+const PAUSE_MS: u64 = 100;
+/// Between two tries of one command while the server is away.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// Tries of one command before the run is given up: a minute and more.
+const MOST_TRIES: u32 = 3000;
+
+/// An integration, as the producer knows it.
+#[derive(Debug, Clone)]
+struct Known {
+    id: String,
+    name: String,
+}
+
+/// Commands a run gives, and what is known by them.
+pub struct Producer {
+    api: Api,
+    platform: Arc<Platform>,
+    integrations: u64,
+    known: Mutex<Vec<Known>>,
+    created: Mutex<u64>,
+    has_ended: AtomicBool,
+}
+
+impl Producer {
+    /// Will create so many integrations.
+    pub fn new(api: Api, platform: Arc<Platform>, integrations: u64) -> Self {
+        Self {
+            api,
+            platform,
+            integrations,
+            known: Mutex::default(),
+            created: Mutex::new(0),
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Lets the workers end once every integration exists.
+    pub fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives random commands until the end.
+    pub async fn work(&self, mut random: Random) -> anyhow::Result<()> {
+        loop {
+            let number = self.next_to_create(&mut random);
+            if number.is_none() && self.has_ended.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match number {
+                Some(number) => self.create(number, &mut random).await?,
+                None => self.command(&mut random).await?,
+            }
+            let pause = Duration::from_millis(random.below(PAUSE_MS));
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The number of an integration to create now. They are created all through the run, half of the time.
+    fn next_to_create(&self, random: &mut Random) -> Option<u64> {
+        let mut created = self.created.lock().expect("no holder panics");
+        let is_wanted = *created < WORKERS || random.per_mille(500);
+        let hurry = self.has_ended.load(Ordering::Relaxed);
+        if *created >= self.integrations || !(is_wanted || hurry) {
+            return None;
+        }
+        *created += 1;
+        Some(*created)
+    }
+
+    async fn create(&self, number: u64, random: &mut Random) -> anyhow::Result<()> {
+        let place = random.below(self.platform.enterprises.len() as u64) as usize;
+        let (enterprise, enterprise_name) = &self.platform.enterprises[place];
+        let (name, is_enabled) = (format!("Integration {number}"), random.per_mille(800));
+        let mut wish = json!({
+            "ApplicationId": self.platform.application,
+            "EnterpriseId": enterprise,
+            "Name": name,
+            "IsEnabled": is_enabled,
+        });
+        let mut requestor = "null";
+        if random.per_mille(500) {
+            wish["Requestor"] = json!({"Name": "Ada", "Email": "ada@example.com"});
+            requestor = r#"{"Name":"Ada","Email":"ada@example.com"}"#;
+        }
+        let call = Call::post("/v1/integrations", wish);
+        let answer = self.acknowledged(call, random).await?;
+        let Some(answer) = answer else {
+            bail!("creating an integration was refused");
+        };
+        let (id, token) = (answer.text("Id")?, answer.text("AccessToken")?);
+        let created = answer.text("CreatedUtc")?;
+        let integration = format!(r#"{{"Id":"{id}","Name":"{name}"}}"#);
+        let body = format!(
+            r#"{{"Action":"IntegrationCreated","Data":{{"Enterprise":{{"Id":"{enterprise}","Name":"{enterprise_name}"}},"Requestor":{requestor},"AccessToken":"{token}","CreatedUtc":"{created}","IsEnabled":{is_enabled},"Integration":{integration}}}}}"#
+        );
+        self.note(id, answer.number("Sequence")?, "IntegrationCreated", body);
+        let id = id.to_owned();
+        self.known
+            .lock()
+            .expect("no holder panics")
+            .push(Known { id, name });
+        Ok(())
+    }
+
+    /// One command to one integration. Others may be under way to the same one.
+    async fn command(&self, random: &mut Random) -> anyhow::Result<()> {
+        let integration = {
+            let known = self.known.lock().expect("no holder panics");
+            let place = random.below(known.len() as u64) as usize;
+            known.get(place).cloned()
+        };
+        let Some(Known { id, name }) = integration else {
+            return Ok(());
+        };
+        let (command, action) = match random.below(100) {
+            0..32 => ("enable", "IntegrationEnabled"),
+            32..64 => ("disable", "IntegrationDisabled"),
+            64..76 => ("cancel", "IntegrationCanceled"),
+            76..92 => ("reinstate", "IntegrationReinstated"),
+            92..98 => ("regenerate-access-token", "IntegrationApiKeyCreated"),
+            _ => ("delete", "IntegrationDeleted"),
+        };
+        let call = if command == "delete" {
+            Call {
+                method: Method::DELETE,
+                ..Call::get(&format!("/v1/integrations/{id}"))
+            }
+        } else {
+            Call::post(&format!("/v1/integrations/{id}/{command}"), json!({}))
+        };
+        let Some(answer) = self.acknowledged(call, random).await? else {
+            return Ok(()); // The state forbids it.
+        };
+        if answer.json["Changed"] == Value::Bool(false) {
+            return Ok(());
+        }
+        let integration = format!(r#""Integration":{{"Id":"{id}","Name":"{name}"}}"#);
+        let data = match command {
+            "delete" => format!(
+                r#""DeletedUtc":"{}",{integration}"#,
+                answer.text("DeletedUtc")?
+            ),
+            "regenerate-access-token" => {
+                format!(
+                    r#"{integration},"ApiKey":"{}""#,
+                    answer.text("AccessToken")?
+                )
+            }
+            _ => integration,
+        };
+        let body = format!(r#"{{"Action":"{action}","Data":{{{data}}}}}"#);
+        self.note(&id, answer.number("Sequence")?, action, body);
+        Ok(())
+    }
+
+    fn note(&self, integration: &str, sequence: u64, action: &str, body: String) {
+        self.platform.note(Line::Acknowledged(Acknowledged {
+            integration: integration.to_owned(),
+            sequence,
+            action: action.to_owned(),
+            body,
+        }));
+    }
+
+    /// Repeats a command until the server says what became of it; nothing if the state forbids it.
+    async fn acknowledged(
+        &self,
+        call: Call,
+        random: &mut Random,
+    ) -> anyhow::Result<Option<Answer>> {
+        let call = Call {
+            idempotency_key: Some(random.uuid()),
+            ..call
+        };
+        for _ in 0..MOST_TRIES {
+            let Ok(answer) = self.api.send(&call).await else {
+                tokio::time::sleep(AGAIN_AFTER).await;
+                continue;
+            };
+            match answer.status {
+                200..300 => return Ok(Some(answer)),
+                409 if answer.code() == "not_allowed" => return Ok(None),
+                // A request with this key is under way, or the server cannot answer now.
+                409 | 429 | 503 => tokio::time::sleep(AGAIN_AFTER).await,
+                status => bail!("{} {}: {status} {}", call.method, call.path, answer.json),
+            }
+        }
+        bail!("{} {} was never acknowledged", call.method, call.path)
+    }
+}

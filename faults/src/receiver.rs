@@ -1,0 +1,191 @@
+//! Receivers: real HTTP servers on loopback that write down all that they get, and misbehave by seed.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+use crate::{
+    clock::{Stopwatch, since_1970},
+    log::{Answered, Arrival},
+    random::Random,
+};
+
+/// How a receiver behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Answers 200 at once.
+    Steady,
+    /// Answers 204 after a moment.
+    Slow,
+    /// Answers most with 200; the rest with 500, 503, late, or not at all; rarely 429 with `Retry-After`.
+    Flaky,
+}
+
+/// What is answered to one request.
+enum Reply {
+    Status(u16, Option<u64>),
+    Late(Duration),
+    Nothing,
+}
+
+/// A running receiver. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Receiver {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _serving: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    behaviour: Behaviour,
+    random: Mutex<Random>,
+    stopwatch: Stopwatch,
+    arrivals: Mutex<Vec<Arrival>>,
+}
+
+impl Receiver {
+    /// Starts to listen on a free port.
+    pub async fn start(
+        behaviour: Behaviour,
+        random: Random,
+        stopwatch: Stopwatch,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            behaviour,
+            random: Mutex::new(random),
+            stopwatch,
+            arrivals: Mutex::default(),
+        });
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(listener, shared.clone()));
+        Ok(Self {
+            address,
+            shared,
+            _serving: serving,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What has arrived so far.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.shared
+            .arrivals
+            .lock()
+            .expect("no holder panics")
+            .clone()
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((stream, _)) = accepted {
+                    connections.spawn(connection(stream, shared.clone()));
+                }
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| receive(request, shared.clone()));
+    // Whoever sends was killed, or we hang up: both belong to the run.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn receive(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let headers = head.headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.as_str().to_owned(), value)
+    });
+    let arrival = Arrival {
+        at_us: 0,
+        unix_s: 0,
+        headers: headers.collect(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        answered: None,
+    };
+    let position = shared.write_down(arrival);
+    let (status, retry_after_s) = match shared.reply() {
+        Reply::Status(status, retry_after_s) => (status, retry_after_s),
+        Reply::Late(wait) => {
+            tokio::time::sleep(wait).await;
+            (200, None)
+        }
+        Reply::Nothing => anyhow::bail!("hangs up"),
+    };
+    shared.answer(position, status, retry_after_s);
+    let mut response = Response::builder().status(status);
+    if let Some(seconds) = retry_after_s {
+        response = response.header("retry-after", seconds);
+    }
+    Ok(response.body(Full::default())?)
+}
+
+impl Shared {
+    /// Notes an arrival with its moment, in the order of arrivals, and returns its position.
+    fn write_down(&self, arrival: Arrival) -> usize {
+        let mut arrivals = self.arrivals.lock().expect("no holder panics");
+        arrivals.push(Arrival {
+            at_us: self.stopwatch.us(),
+            unix_s: since_1970().as_secs() as i64,
+            ..arrival
+        });
+        arrivals.len() - 1
+    }
+
+    fn answer(&self, position: usize, status: u16, retry_after_s: Option<u64>) {
+        let mut arrivals = self.arrivals.lock().expect("no holder panics");
+        arrivals[position].answered = Some(Answered {
+            at_us: self.stopwatch.us(),
+            status,
+            retry_after_s,
+        });
+    }
+
+    fn reply(&self) -> Reply {
+        let mut random = self.random.lock().expect("no holder panics");
+        match self.behaviour {
+            Behaviour::Steady => Reply::Status(200, None),
+            Behaviour::Slow => Reply::Late(Duration::from_millis(5 + random.below(40))),
+            Behaviour::Flaky => match random.below(1000) {
+                0..700 => Reply::Status(200, None),
+                700..840 => Reply::Status(500, None),
+                840..900 => Reply::Status(503, None),
+                900..940 => Reply::Nothing,
+                940..998 => Reply::Late(Duration::from_millis(50 + random.below(250))),
+                _ => Reply::Status(429, Some(2)),
+            },
+        }
+    }
+}
