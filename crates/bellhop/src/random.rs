@@ -30,6 +30,10 @@ pub fn bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the source that all others are handed"
+    )]
     fn fill(&self, buffer: &mut [u8]) {
         aws_lc_rs::rand::fill(buffer).expect("the operating system's generator answers");
     }
