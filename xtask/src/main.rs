@@ -1,8 +1,8 @@
 //! `cargo xtask`: what one does with this repository, as commands that need nothing but Rust.
 
-mod bench;
 mod check;
 mod openapi;
+mod outside;
 mod place;
 mod run;
 mod test;
@@ -34,6 +34,13 @@ enum Command {
     #[command(disable_help_flag = true)]
     Bench {
         /// Arguments of the bench
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Break it: kill the server again and again, and judge what arrived (try --help)
+    #[command(disable_help_flag = true)]
+    Faults {
+        /// Arguments of the battery
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -75,7 +82,8 @@ fn obey(command: Command) -> anyhow::Result<bool> {
             test::run(&options, &mut summary);
             Ok(summary.print())
         }
-        Command::Bench { arguments } => bench::run(&arguments),
+        Command::Bench { arguments } => outside::run("bench", &arguments),
+        Command::Faults { arguments } => outside::run("faults", &arguments),
         Command::Openapi { check } => openapi::run(check),
     }
 }
