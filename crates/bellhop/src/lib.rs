@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` in the repository says how the modules fit together and which of them may know which.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

@@ -1,2 +1,10 @@
-//! x
-fn main() {}
+//! The binary; everything it does is in the library.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    bellhop::cli::main()
+}

@@ -1,0 +1,65 @@
+//! The command line: one file for each command.
+
+mod completions;
+mod config_show;
+mod failure;
+mod flags;
+pub mod receive;
+mod secret_input;
+mod style;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::{Code, Failure};
+
+/// Integration webhooks, delivered in order, signed, at least once.
+#[derive(Debug, Parser)]
+#[command(name = "bellhop", version, styles = style::HELP, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  bellhop demo                     see it work: no configuration, no network
+  bellhop serve                    start the server with its data in ./bellhop-data
+  bellhop receive --behave 500     a receiver to try things out on
+
+Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 4 not allowed, 5 refused,
+6 server unreachable, 7 check failed, 8 timed out.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Receive(receive::Args),
+    Verify(verify::Args),
+    #[command(subcommand)]
+    Config(config_show::Command),
+    Completions(completions::Args),
+    Man(completions::ManArgs),
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Receive(args) => receive::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Config(command) => config_show::run(&command),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(_) => completions::man(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// A runtime for a command that is not the server: one thread is plenty.
+fn small_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}
