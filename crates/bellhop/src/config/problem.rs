@@ -86,10 +86,17 @@ impl ConfigError {
     /// The next thing to do.
     pub fn hint(&self) -> String {
         match self {
-            Self::Unknown(names) => match names.iter().find_map(|name| name.meant.as_ref()) {
-                Some(meant) => format!("did you mean {meant}?"),
-                None => "bellhop config show lists every setting".to_owned(),
-            },
+            Self::Unknown(names) => {
+                let meant: Vec<_> = names
+                    .iter()
+                    .filter_map(|name| name.meant.as_deref())
+                    .collect();
+                if meant.is_empty() {
+                    "bellhop config show lists every setting".to_owned()
+                } else {
+                    format!("did you mean {}?", meant.join(", "))
+                }
+            }
             Self::Value { setting, .. } => {
                 format!(
                     "bellhop.default.toml explains {setting}; `bellhop config show --origin` shows what is set where"
