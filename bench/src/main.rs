@@ -21,6 +21,7 @@ mod start;
 mod throughput;
 
 use std::future::Future;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
@@ -29,7 +30,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::arguments::{Arguments, Mode, RunOptions, Scenario};
 use crate::report::Report;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match obey(Arguments::parse().mode) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn obey(mode: Mode) -> anyhow::Result<()> {
     // One thread: it costs less per message than several, and the cores are for the server.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -37,7 +48,7 @@ fn main() -> anyhow::Result<()> {
         .context("starting the runtime")?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        match Arguments::parse().mode {
+        match mode {
             Mode::Run(options) => until_signal(run(&options)).await,
             Mode::Sink { port } => sink::run(port).await,
             Mode::Produce => producer::run().await,
