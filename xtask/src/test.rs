@@ -62,8 +62,12 @@ fn tests(nextest: bool, python: Option<&Python>) -> anyhow::Result<Outcome> {
     } else {
         place::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"])
     };
-    if let Some(folder) = python.and_then(|python| python.folder.as_ref()) {
-        command.env("PATH", tools::path_with(folder)?);
+    if let Some(python) = python {
+        // It is there, so the test that wants it must not skip itself.
+        command.env("REQUIRE_PYTHON_RECEIVER", "1");
+        if let Some(folder) = &python.folder {
+            command.env("PATH", tools::path_with(folder)?);
+        }
     }
     let (status, text) = if nextest {
         watch_nextest(&mut command)?

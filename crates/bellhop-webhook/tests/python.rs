@@ -2,7 +2,7 @@
 //! what many receivers verify with (`pip install standardwebhooks`).
 //!
 //! Without it the test says that it was skipped; with
-//! `BELLHOP_REQUIRE_PYTHON=1` it fails instead.
+//! `REQUIRE_PYTHON_RECEIVER=1` it fails instead.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ fn now() -> i64 {
     reason = "a switch of this test, not a setting"
 )]
 fn is_required() -> bool {
-    std::env::var_os("BELLHOP_REQUIRE_PYTHON").is_some_and(|value| value == "1")
+    std::env::var_os("REQUIRE_PYTHON_RECEIVER").is_some_and(|value| value == "1")
 }
 
 fn has_library() -> bool {
