@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` in the repository says how the modules fit together and which of them may know which.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -12,4 +13,5 @@ pub mod id;
 pub mod lifecycle;
 pub mod random;
 pub mod store;
+pub mod telemetry;
 pub mod vault;

@@ -1,3 +1,5 @@
 //! The integration tests of the server, in one binary.
 
+mod api;
+mod support;
 mod tidy;

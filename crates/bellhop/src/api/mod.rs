@@ -1,0 +1,92 @@
+//! The HTTP API: the only place that knows status codes. `docs/api-design.md` says what it promises.
+//!
+//! A request meets, in this order: the route ([`routes`]), the key ([`callers`]), the table of scopes
+//! ([`access`]), the limits, its handler (a file per resource), and on the way out the problem document or
+//! the answer. Handlers get a [`Call`] and give a [`Reply`]; everything that all of them need is in
+//! [`serve`].
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bellhop_webhook::MessageId;
+
+use crate::domain::{delivery::Attempt, webhook::Webhook};
+
+mod access;
+mod applications;
+mod attempts;
+mod body;
+mod call;
+mod callers;
+mod checks;
+mod code;
+mod cursor;
+mod deliveries;
+mod delivery_commands;
+mod docs;
+mod enterprises;
+mod error;
+mod idempotency;
+mod integration_commands;
+mod integrations;
+mod introspect;
+mod keys;
+mod messages;
+mod objects;
+mod openapi;
+mod openapi_messages;
+mod page;
+mod preconditions;
+mod probes;
+mod query;
+mod rate;
+mod reply;
+
+mod routes;
+mod serve;
+mod state;
+mod times;
+mod webhook_commands;
+mod webhook_settings;
+mod webhooks;
+
+pub use access::{Access, Operation};
+pub use openapi::openapi_json;
+pub use rate::KeyRates;
+pub use routes::{RouteInfo, list, router};
+pub use state::{ApiOptions, ApiState};
+
+use call::Call;
+use checks::Checks;
+use error::ApiError;
+use reply::Reply;
+
+/// The longest request body in bytes.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Says whether a webhook may have a URL. The egress guard's part at configuration; it judges again at
+/// every attempt.
+pub trait JudgeUrl: Send + Sync + fmt::Debug {
+    /// The URL as it is kept, or why it is refused, for people.
+    fn judge(&self, url: &str) -> Result<String, String>;
+}
+
+/// Sends test messages: outside every lane, recorded nowhere.
+#[async_trait]
+pub trait TestSender: Send + Sync + fmt::Debug {
+    /// Sends one test message to the webhook. Comes back when the attempt has ended, or after `wait`
+    /// without its outcome.
+    async fn send_test(&self, webhook: &Webhook, wait: Duration) -> TestResult;
+}
+
+/// What came of a test message.
+#[derive(Debug, Clone)]
+pub struct TestResult {
+    /// Its id.
+    pub message_id: MessageId,
+    /// The attempt, if it ended in time.
+    pub attempt: Option<Attempt>,
+}
+
+/// A [`JudgeUrl`] that many parts share.
+pub type SharedJudge = Arc<dyn JudgeUrl>;

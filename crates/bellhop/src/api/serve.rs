@@ -1,0 +1,251 @@
+//! From an HTTP request to a handler and back: what every route has in common, once.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    extract::{RawPathParams, Request, State},
+    response::Response,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::{
+    MAX_BODY_BYTES, call::Call, callers::Caller, code::Code, error::ApiError, preconditions,
+    reply::Reply, routes::RouteInfo, state::ApiState,
+};
+
+/// The header with the request's id.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_REQUEST_ID: usize = 128;
+
+/// What is remembered of a request until its answer.
+struct Visit {
+    begun: Instant,
+    request_id: String,
+    known: Option<HeaderValue>,
+}
+
+/// A route that answers callers with a key.
+pub fn endpoint<F, Answered>(route: &'static RouteInfo, handler: F) -> MethodRouter<ApiState>
+where
+    F: Fn(Call) -> Answered + Clone + Send + Sync + 'static,
+    Answered: Future<Output = Result<Reply, ApiError>> + Send + 'static,
+{
+    on(
+        filter(route),
+        move |State(api): State<ApiState>, path: RawPathParams, request: Request| {
+            let handler = handler.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let visit = Visit::begin(&api, &parts.headers);
+                let answered = match admit(route, &api, parts, &path, body).await {
+                    Ok(call) => handler(call).await,
+                    Err(error) => Err(error),
+                };
+                visit.end(route, &api, answered)
+            }
+        },
+    )
+}
+
+/// A route that answers everybody. It gets what stands in the path.
+pub fn public<F, Answered>(route: &'static RouteInfo, handler: F) -> MethodRouter<ApiState>
+where
+    F: Fn(ApiState, Option<String>) -> Answered + Clone + Send + Sync + 'static,
+    Answered: Future<Output = Result<Reply, ApiError>> + Send + 'static,
+{
+    on(
+        filter(route),
+        move |State(api): State<ApiState>, path: RawPathParams, request: Request| {
+            let handler = handler.clone();
+            async move {
+                let visit = Visit::begin(&api, request.headers());
+                let answered = handler(api.clone(), first(&path)).await;
+                visit.end(route, &api, answered)
+            }
+        },
+    )
+}
+
+/// Answers what no route takes.
+pub fn refuse(api: &ApiState, headers: &HeaderMap, error: ApiError) -> Response {
+    let visit = Visit::begin(api, headers);
+    let reply = error.into_reply(&visit.request_id);
+    // One label for all of them: strangers' paths must not fill the memory.
+    visit.finish("none", "any", api, reply)
+}
+
+fn filter(route: &RouteInfo) -> MethodFilter {
+    MethodFilter::try_from(route.method.clone()).expect("the table has known methods only")
+}
+
+/// Who is it, may they, and what have they sent. In this order, so that a stranger's body is not even read.
+async fn admit(
+    route: &'static RouteInfo,
+    api: &ApiState,
+    parts: Parts,
+    path: &RawPathParams,
+    body: Body,
+) -> Result<Call, ApiError> {
+    let now = api.lifecycle().now();
+    let caller = api
+        .callers
+        .identify(&parts.headers, api.store(), now)
+        .await?;
+    let access = route.operation.access();
+    if !access.allows(caller.scope) {
+        return Err(ApiError::new(
+            Code::Forbidden,
+            format!(
+                "This needs a key of scope {}; this key's scope is {}.",
+                access.scopes().join(" or "),
+                caller.scope.as_str()
+            ),
+        ));
+    }
+    within_rate(api, &caller)?;
+    Ok(Call {
+        body: read_body(&parts.headers, body).await?,
+        api: api.clone(),
+        caller,
+        method: parts.method,
+        uri: parts.uri,
+        headers: parts.headers,
+        path_id: first(path),
+    })
+}
+
+fn within_rate(api: &ApiState, caller: &Caller) -> Result<(), ApiError> {
+    let Some(per_second) = api.options.key_rates.of(caller.scope) else {
+        return Ok(());
+    };
+    caller
+        .bucket
+        .take(api.elapsed_ns(), per_second)
+        .map_err(|wait| {
+            ApiError::new(
+                Code::TooManyRequests,
+                format!("This key may ask {per_second} times a second; wait {wait} s."),
+            )
+            .with_retry_after(wait)
+        })
+}
+
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        let detail = format!("The body is larger than {MAX_BODY_BYTES} bytes.");
+        ApiError::new(Code::BodyTooLarge, detail)
+    };
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    let read = Limited::new(body, MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(ApiError::new(
+            Code::MalformedBody,
+            "The body ended before it was complete.",
+        )),
+        Err(_) => Err(ApiError::new(
+            Code::RequestTimeout,
+            format!(
+                "The body did not arrive within {} s.",
+                BODY_TIMEOUT.as_secs()
+            ),
+        )),
+    }
+}
+
+/// No path has more than one part that varies.
+fn first(path: &RawPathParams) -> Option<String> {
+    path.iter().next().map(|(_, value)| value.to_owned())
+}
+
+impl Visit {
+    fn begin(api: &ApiState, headers: &HeaderMap) -> Self {
+        Self {
+            begun: Instant::now(),
+            request_id: given_request_id(headers).unwrap_or_else(|| api.request_id()),
+            known: headers.get(header::IF_NONE_MATCH).cloned(),
+        }
+    }
+
+    fn end(
+        self,
+        route: &'static RouteInfo,
+        api: &ApiState,
+        answered: Result<Reply, ApiError>,
+    ) -> Response {
+        let reply = match answered {
+            Ok(reply) => self.conditional(route, reply),
+            Err(error) => {
+                if error.code().status().is_server_error() {
+                    let operation = route.operation.as_str();
+                    let (code, request_id) = (error.code().as_str(), &*self.request_id);
+                    tracing::error!(operation, code, request_id, "a request failed");
+                }
+                error.into_reply(&self.request_id)
+            }
+        };
+        self.finish(route.path, route.method.as_str(), api, reply)
+    }
+
+    /// 304 if the caller has this version already.
+    fn conditional(&self, route: &RouteInfo, reply: Reply) -> Reply {
+        match (&self.known, reply.etag()) {
+            (Some(known), Some(etag))
+                if route.method == http::Method::GET && preconditions::names(known, etag) =>
+            {
+                reply.not_modified()
+            }
+            _ => reply,
+        }
+    }
+
+    fn finish(
+        self,
+        route: &'static str,
+        method: &'static str,
+        api: &ApiState,
+        reply: Reply,
+    ) -> Response {
+        let metrics = &api.options.metrics;
+        metrics.http_request(route, method, reply.status().as_u16(), self.begun.elapsed());
+        let mut response = reply.into_response();
+        let headers = response.headers_mut();
+        // Answers hold what only this caller may see, some of it once.
+        headers
+            .entry(header::CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        if let Ok(id) = HeaderValue::try_from(self.request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        response
+    }
+}
+
+/// The id that the caller gave, if it is harmless in a log.
+fn given_request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let is_harmless = (1..=MAX_REQUEST_ID).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte));
+    is_harmless.then(|| id.to_owned())
+}

@@ -1,0 +1,123 @@
+//! What all handlers share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{SharedJudge, TestSender, callers::Callers, idempotency::InFlight, rate::KeyRates};
+use crate::{
+    domain::access_token::TokenHash,
+    feed::Feed,
+    lifecycle::Lifecycle,
+    store::{Store, StoreError},
+    telemetry::Metrics,
+};
+
+/// What the API is made of.
+#[derive(Debug)]
+pub struct ApiOptions {
+    /// The way to durable changes.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Where commits are announced.
+    pub feed: Arc<Feed>,
+    /// Judges webhooks' URLs.
+    pub judge_url: SharedJudge,
+    /// Sends test messages.
+    pub test_sender: Arc<dyn TestSender>,
+    /// SHA-256 of the operator's first key.
+    pub operator_key: TokenHash,
+    /// Where figures are kept.
+    pub metrics: Arc<Metrics>,
+    /// How often a key may ask.
+    pub key_rates: KeyRates,
+    /// How long a webhook's former secrets sign after a rotation, unless the caller says otherwise.
+    pub secret_overlap: Duration,
+}
+
+/// What all handlers share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ApiState(Arc<Shared>);
+
+/// What is behind an [`ApiState`].
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) options: ApiOptions,
+    pub(super) callers: Callers,
+    pub(super) in_flight: InFlight,
+    draining: AtomicBool,
+    /// Where the buckets' time begins.
+    started: Instant,
+    request_prefix: String,
+    request_count: AtomicU64,
+}
+
+impl ApiState {
+    /// From its parts.
+    pub fn new(options: ApiOptions) -> Self {
+        // Ids of requests: eight digits of this process, then a count.
+        let process: uuid::Uuid = options.lifecycle.id();
+        let request_prefix = format!("req_{:08x}_", process.as_u128() as u32);
+        Self(Arc::new(Shared {
+            callers: Callers::new(options.operator_key),
+            in_flight: InFlight::default(),
+            draining: AtomicBool::new(false),
+            started: Instant::now(),
+            request_prefix,
+            request_count: AtomicU64::new(0),
+            options,
+        }))
+    }
+
+    /// Reads the API keys, so that the first request need not.
+    pub async fn read_keys(&self) -> Result<(), StoreError> {
+        let lifecycle = &self.options.lifecycle;
+        self.callers
+            .read(&**lifecycle.store(), lifecycle.now())
+            .await
+    }
+
+    /// From now on `/readyz` says that this server is going away.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this server is going away.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    /// The way to durable changes.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.options.lifecycle
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &dyn Store {
+        &**self.options.lifecycle.store()
+    }
+
+    /// Nanoseconds since the start, for the buckets.
+    pub fn elapsed_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    /// An id for a request.
+    pub fn request_id(&self) -> String {
+        let number = self.request_count.fetch_add(1, Ordering::Relaxed);
+        format!("{}{number:x}", self.request_prefix)
+    }
+}
+
+impl std::ops::Deref for ApiState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

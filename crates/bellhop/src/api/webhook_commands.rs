@@ -1,0 +1,163 @@
+//! What can be done with a webhook: hold it, let it go on, try it, give it another secret.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    ApiError, Call, Reply,
+    attempts::{AttemptObject, SentTo},
+    webhook_settings::check_secret,
+    webhooks::{CommandedWebhook, answer, find, shown},
+};
+use crate::{
+    domain::{retry::later, webhook::WebhookState},
+    store::{WebhookPatch, Write},
+};
+
+const MAX_REASON: usize = 500;
+/// The longest overlap of two secrets: a week.
+const MAX_OVERLAP_SECONDS: u32 = 7 * 86_400;
+
+/// Why a webhook is paused. The body may be empty.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct PauseWebhook {
+    /// Why, for people.
+    reason: Option<String>,
+}
+
+/// The body may be empty.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// The new secret. The body may be empty.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct RotateSecret {
+    /// `whsec_…` or `whsk_…`; one is made unless given.
+    secret: Option<String>,
+    /// For how long the former secrets sign as well, 0 to 604800; the server's setting (a day) unless given.
+    overlap_seconds: Option<u32>,
+}
+
+/// A test message that was sent.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct TestedWebhook {
+    /// Its `webhook-id`.
+    message_id: String,
+    /// What came of it; null if it has not ended within the time that `Prefer: wait` names.
+    attempt: Option<AttemptObject>,
+}
+
+/// Holds a webhook: what happens meanwhile is kept and sent later, in order.
+#[utoipa::path(post, path = "/v1/webhooks/{Id}/pause", tag = "Webhooks",
+    params(("Id" = Uuid, Path, description = "Of the webhook.")), request_body = inline(Option<PauseWebhook>),
+    responses((status = 200, description = "It is paused.", body = CommandedWebhook)))]
+pub async fn pause(call: Call) -> Result<Reply, ApiError> {
+    let (body, mut checks) = call.read::<PauseWebhook>()?;
+    if let Some(reason) = &body.reason {
+        checks.text("/Reason", reason, 1, MAX_REASON);
+    }
+    checks.finish()?;
+    set_state(&call, WebhookState::Paused, body.reason).await
+}
+
+/// Enables a webhook that is paused or disabled: everything held is sent, in order.
+#[utoipa::path(post, path = "/v1/webhooks/{Id}/resume", tag = "Webhooks",
+    params(("Id" = Uuid, Path, description = "Of the webhook.")),
+    responses((status = 200, description = "It is enabled.", body = CommandedWebhook)))]
+pub async fn resume(call: Call) -> Result<Reply, ApiError> {
+    call.read::<Nothing>()?.1.finish()?;
+    set_state(&call, WebhookState::Enabled, None).await
+}
+
+/// Sends a test message, now and outside every lane; it is not recorded. With `Prefer: wait=10` the answer
+/// waits for its outcome.
+#[utoipa::path(post, path = "/v1/webhooks/{Id}/test", tag = "Webhooks",
+    params(("Id" = Uuid, Path, description = "Of the webhook."),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: up to N seconds, at most 60.")),
+    responses((status = 200, description = "What came of it.", body = TestedWebhook),
+        (status = 202, description = "It is on its way.", body = TestedWebhook)))]
+pub async fn test(call: Call) -> Result<Reply, ApiError> {
+    call.read::<Nothing>()?.1.finish()?;
+    let webhook = find(&call).await?;
+    let wait = call.wait().unwrap_or(Duration::ZERO);
+    let tested = call.api.options.test_sender.send_test(&webhook, wait).await;
+    let sent = SentTo::test(&webhook, tested.message_id);
+    let status = if tested.attempt.is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    let document = TestedWebhook {
+        message_id: tested.message_id.to_string(),
+        attempt: tested
+            .attempt
+            .map(|attempt| AttemptObject::new(attempt, &sent)),
+    };
+    Ok(Reply::json(status, &document))
+}
+
+/// Gives a webhook another secret, shown once. The former ones sign as well until the overlap ends.
+#[utoipa::path(post, path = "/v1/webhooks/{Id}/rotate-secret", tag = "Webhooks",
+    params(("Id" = Uuid, Path, description = "Of the webhook.")), request_body = inline(Option<RotateSecret>),
+    responses((status = 200, description = "The new secret signs from now on.", body = CommandedWebhook)))]
+pub async fn rotate_secret(call: Call) -> Result<Reply, ApiError> {
+    let (body, mut checks) = call.read::<RotateSecret>()?;
+    checks.number(
+        "/OverlapSeconds",
+        body.overlap_seconds,
+        0,
+        MAX_OVERLAP_SECONDS,
+    );
+    let given = body.secret.map(|text| check_secret(&mut checks, text));
+    checks.finish()?;
+    let webhook = find(&call).await?;
+    call.if_match(webhook.revision)?;
+    let secret = given.unwrap_or_else(|| call.lifecycle().secret());
+    let overlap = body
+        .overlap_seconds
+        .map_or(call.api.options.secret_overlap, |seconds| {
+            Duration::from_secs(seconds.into())
+        });
+    let write = Write::RotateSecret {
+        id: webhook.id,
+        secret: secret.clone(),
+        overlap_until: later(call.lifecycle().now(), overlap),
+    };
+    call.commit(write, move |written| {
+        answer(StatusCode::OK, written, None, Some(&secret))
+    })
+    .await
+}
+
+async fn set_state(
+    call: &Call,
+    state: WebhookState,
+    reason: Option<String>,
+) -> Result<Reply, ApiError> {
+    let present = find(call).await?;
+    call.if_match(present.revision)?;
+    if present.state == state && reason.is_none() {
+        return Ok(shown(StatusCode::OK, &present, Some(false), None));
+    }
+    let changed = present.state != state || present.state_reason != reason;
+    let patch = WebhookPatch {
+        state: Some((state, reason)),
+        ..WebhookPatch::default()
+    };
+    let write = Write::UpdateWebhook {
+        id: present.id,
+        if_revision: call.has_if_match().then_some(present.revision),
+        patch: Box::new(patch),
+    };
+    call.commit(write, move |written| {
+        answer(StatusCode::OK, written, Some(changed), None)
+    })
+    .await
+}

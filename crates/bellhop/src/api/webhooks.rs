@@ -1,0 +1,250 @@
+//! Webhooks: an application's endpoints. What can be done with one beside reading and changing is in
+//! `webhook_commands`.
+
+use bellhop_webhook::{Action, UtcSecond};
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    ApiError, Call, Reply, applications,
+    cursor::List,
+    objects::Headers,
+    page::{Items, PageRequest},
+    times::second,
+    webhook_settings::{CreateWebhook, UpdateWebhook, check_secret},
+};
+use crate::{
+    domain::{
+        masked::{MASK, masked_url},
+        secret_text::SecretText,
+        webhook::Webhook,
+    },
+    id::{ApplicationId, WebhookId},
+    store::{NewWebhook, Noun, Write, Written},
+};
+
+/// A webhook.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+#[schema(as = Webhook)]
+pub struct WebhookObject {
+    /// Its id.
+    #[schema(value_type = Uuid)]
+    id: WebhookId,
+    /// The application that owns it.
+    #[schema(value_type = Uuid)]
+    application_id: ApplicationId,
+    /// Where to. A query is a secret and shown as `?…`.
+    url: String,
+    /// For people.
+    description: String,
+    /// Which actions; empty for all of its profile.
+    actions: Vec<&'static str>,
+    /// `default` or `2025`.
+    profile: &'static str,
+    /// `Enabled`, `Paused` or `Disabled`.
+    state: &'static str,
+    /// Why it is not enabled.
+    state_reason: Option<String>,
+    /// The deadline of one exchange.
+    timeout_seconds: u64,
+    /// Seconds before each try.
+    retry_schedule: Vec<u32>,
+    /// Most requests at a time.
+    max_in_flight: u32,
+    /// Most requests a second; null for no limit.
+    rate_limit: Option<u32>,
+    /// Further headers, their values masked.
+    #[schema(value_type = std::collections::HashMap<String, String>)]
+    headers: Headers,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    created_utc: UtcSecond,
+}
+
+/// What was done to a webhook. `Secret` is there when one was made, and only then.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CommandedWebhook {
+    #[serde(flatten)]
+    webhook: WebhookObject,
+    /// Whether anything changed; in the answers to pause and resume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<bool>,
+    /// What signs: shown once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// Creates a webhook. Its `Secret` is shown once.
+#[utoipa::path(post, path = "/v1/applications/{Id}/webhooks", tag = "Webhooks",
+    params(("Id" = Uuid, Path, description = "Of the application.")), request_body = CreateWebhook,
+    responses((status = 201, description = "It is new, and enabled.", body = CommandedWebhook)))]
+pub async fn create(call: Call) -> Result<Reply, ApiError> {
+    let application_id: ApplicationId = call.id(Noun::Application)?;
+    call.caller
+        .sees(application_id, Noun::Application, application_id)?;
+    let (mut body, mut checks) = call.read::<CreateWebhook>()?;
+    let given = body.secret.take();
+    let secret = given.map(|text| check_secret(&mut checks, text));
+    let settings = body.check(&mut checks, &*call.api.options.judge_url);
+    checks.finish()?;
+    let secret = secret.unwrap_or_else(|| call.lifecycle().secret());
+    let new = NewWebhook {
+        id: call.lifecycle().id(),
+        application_id,
+        secret: secret.clone(),
+        settings,
+    };
+    let id = new.id;
+    call.commit(Write::CreateWebhook(Box::new(new)), move |written| {
+        answer(StatusCode::CREATED, written, None, Some(&secret))
+            .with_location(&format!("/v1/webhooks/{id}"))
+    })
+    .await
+}
+
+/// The webhooks of one application, in the order of their ids.
+#[utoipa::path(get, path = "/v1/applications/{Id}/webhooks", tag = "Webhooks",
+    params(("Id" = Uuid, Path, description = "Of the application."),
+        ("Limit" = Option<u32>, Query, description = "1 to 1000; 100 unless given."),
+        ("Cursor" = Option<String>, Query, description = "NextCursor of the page before.")),
+    responses((status = 200, description = "A page.", body = Items<WebhookObject>)))]
+pub async fn list_of_application(call: Call) -> Result<Reply, ApiError> {
+    let mut query = call.query(&["Limit", "Cursor"]);
+    let page = PageRequest::read(List::Webhooks, &mut query)?;
+    query.finish()?;
+    let application = applications::find(&call).await?;
+    list_page(&call, page, Some(application.id)).await
+}
+
+/// The webhooks that the key may see, in the order of their ids.
+#[utoipa::path(get, path = "/v1/webhooks", tag = "Webhooks",
+    params(("ApplicationId" = Option<Uuid>, Query, description = "Of this application."),
+        ("Limit" = Option<u32>, Query, description = "1 to 1000; 100 unless given."),
+        ("Cursor" = Option<String>, Query, description = "NextCursor of the page before.")),
+    responses((status = 200, description = "A page.", body = Items<WebhookObject>)))]
+pub async fn list(call: Call) -> Result<Reply, ApiError> {
+    let mut query = call.query(&["ApplicationId", "Limit", "Cursor"]);
+    let wanted = query.id("ApplicationId");
+    let page = PageRequest::read(List::Webhooks, &mut query)?;
+    query.finish()?;
+    list_page(&call, page, call.caller.narrow(wanted)?).await
+}
+
+/// One webhook.
+#[utoipa::path(get, path = "/v1/webhooks/{Id}", tag = "Webhooks",
+    params(("Id" = Uuid, Path, description = "Of the webhook.")),
+    responses((status = 200, description = "The webhook.", body = WebhookObject)))]
+pub async fn get(call: Call) -> Result<Reply, ApiError> {
+    call.no_query()?;
+    let webhook = find(&call).await?;
+    let version = webhook.revision;
+    Ok(Reply::ok(&WebhookObject::from(webhook)).with_version(version))
+}
+
+/// Changes the settings of a webhook. With `If-Match`, only if nobody else has since it was read.
+#[utoipa::path(patch, path = "/v1/webhooks/{Id}", tag = "Webhooks",
+    params(("Id" = Uuid, Path, description = "Of the webhook.")), request_body = UpdateWebhook,
+    responses((status = 200, description = "As it is now.", body = WebhookObject)))]
+pub async fn update(call: Call) -> Result<Reply, ApiError> {
+    let present = find(&call).await?;
+    let (body, mut checks) = call.read::<UpdateWebhook>()?;
+    let patch = body.check(&mut checks, &*call.api.options.judge_url, present.profile);
+    checks.finish()?;
+    call.if_match(present.revision)?;
+    let write = Write::UpdateWebhook {
+        id: present.id,
+        if_revision: call.has_if_match().then_some(present.revision),
+        patch: Box::new(patch),
+    };
+    call.commit(write, |written| answer(StatusCode::OK, written, None, None))
+        .await
+}
+
+/// Deletes a webhook. What it had still to send is discarded.
+#[utoipa::path(delete, path = "/v1/webhooks/{Id}", tag = "Webhooks",
+    params(("Id" = Uuid, Path, description = "Of the webhook.")),
+    responses((status = 204, description = "It is gone.")))]
+pub async fn delete(call: Call) -> Result<Reply, ApiError> {
+    call.no_query()?;
+    let present = find(&call).await?;
+    call.if_match(present.revision)?;
+    let write = Write::DeleteWebhook { id: present.id };
+    call.commit(write, |_| Reply::no_content()).await
+}
+
+/// The webhook in the path, if the caller may see it.
+pub async fn find(call: &Call) -> Result<Webhook, ApiError> {
+    let id: WebhookId = call.id(Noun::Webhook)?;
+    let found = call.store().webhook(id).await?;
+    let webhook = found.ok_or_else(|| ApiError::not_found(Noun::Webhook, id))?;
+    call.caller
+        .sees(webhook.application_id, Noun::Webhook, id)?;
+    Ok(webhook)
+}
+
+/// The answer to a write.
+pub fn answer(
+    status: StatusCode,
+    written: &Written,
+    changed: Option<bool>,
+    secret: Option<&SecretText>,
+) -> Reply {
+    match written {
+        Written::Webhook(webhook) => shown(status, webhook, changed, secret),
+        _ => Reply::unexpected(),
+    }
+}
+
+/// A webhook as an answer.
+pub fn shown(
+    status: StatusCode,
+    webhook: &Webhook,
+    changed: Option<bool>,
+    secret: Option<&SecretText>,
+) -> Reply {
+    let document = CommandedWebhook {
+        webhook: webhook.clone().into(),
+        changed,
+        secret: secret.map(|secret| secret.expose().to_owned()),
+    };
+    Reply::json(status, &document).with_version(webhook.revision)
+}
+
+async fn list_page(
+    call: &Call,
+    page: PageRequest,
+    of: Option<ApplicationId>,
+) -> Result<Reply, ApiError> {
+    let found = call.store().webhooks(of, page.page()).await?;
+    Ok(page.reply(found, |each| each.id.0, WebhookObject::from))
+}
+
+impl From<Webhook> for WebhookObject {
+    fn from(webhook: Webhook) -> Self {
+        let actions = webhook.actions.actions();
+        let headers = webhook
+            .headers
+            .into_iter()
+            .map(|(name, _)| (name, MASK.to_owned()))
+            .collect();
+        Self {
+            id: webhook.id,
+            application_id: webhook.application_id,
+            url: masked_url(webhook.url.expose()),
+            description: webhook.description,
+            actions: actions.into_iter().map(Action::as_str).collect(),
+            profile: webhook.profile.as_str(),
+            state: webhook.state.as_str(),
+            state_reason: webhook.state_reason,
+            timeout_seconds: webhook.timeout.as_secs(),
+            retry_schedule: webhook.retry_schedule.seconds().to_vec(),
+            max_in_flight: webhook.max_in_flight,
+            rate_limit: webhook.rate_limit,
+            headers: Headers(headers),
+            created_utc: second(webhook.created),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The API, from its routes to a real store.
+
+mod journey;

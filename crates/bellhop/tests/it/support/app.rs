@@ -1,0 +1,241 @@
+//! The API over a real store in a directory of its own, with a clock that is moved by hand.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::Router;
+use bellhop::{
+    api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, TestResult, TestSender},
+    clock::SharedClock,
+    domain::{access_token::TokenHash, webhook::Webhook},
+    feed::Feed,
+    lifecycle::{DEFAULT_TOKEN_OVERLAP, Lifecycle},
+    store::{
+        Store,
+        sqlite::{SqliteOptions, SqliteStore, StoreObserver},
+    },
+    telemetry::Metrics,
+    vault::Vault,
+};
+use bellhop_webhook::MessageId;
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    answer::{Answer, Asking},
+    clock::ManualClock,
+    random::SeededRandom,
+};
+
+/// The operator's first key.
+pub const OPERATOR: &str = "bhk_operator";
+/// The enterprise of the contract's sample.
+pub const ENTERPRISE: &str = "8865aa96-f62d-4f9b-a912-ab2100f60f42";
+
+/// The API and what is behind it.
+#[derive(Debug)]
+pub struct TestApp {
+    /// What is served.
+    pub router: Router,
+    /// Its state.
+    pub api: ApiState,
+    /// The time.
+    pub clock: Arc<ManualClock>,
+    /// The store.
+    pub store: Arc<SqliteStore>,
+    /// The announcements.
+    pub feed: Arc<Feed>,
+    /// What was asked to be tested.
+    pub tested: Arc<RecordedTests>,
+    _directory: TempDir,
+}
+
+/// Accepts what begins with `https://`.
+#[derive(Debug)]
+struct HttpsOnly;
+
+/// Writes down which webhooks were tested, and sends nothing.
+#[derive(Debug, Default)]
+pub struct RecordedTests(pub Mutex<Vec<(Webhook, Duration)>>);
+
+/// Tells the store the time.
+struct Observer(SharedClock);
+
+impl TestApp {
+    /// Over an empty store.
+    pub fn start() -> Self {
+        Self::with_rates(KeyRates::default())
+    }
+
+    /// With these limits.
+    pub fn with_rates(key_rates: KeyRates) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new());
+        let store = Arc::new(
+            SqliteStore::open(SqliteOptions {
+                path: directory.path().join("bellhop.db"),
+                vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
+                random: Arc::new(SeededRandom::new(2)),
+                observer: Arc::new(Observer(clock.clone())),
+            })
+            .unwrap(),
+        );
+        let feed = Arc::new(Feed::default());
+        let tested = Arc::new(RecordedTests::default());
+        let lifecycle = Lifecycle::new(
+            store.clone(),
+            feed.clone(),
+            clock.clone(),
+            Arc::new(SeededRandom::new(1)),
+            DEFAULT_TOKEN_OVERLAP,
+        );
+        let api = ApiState::new(ApiOptions {
+            lifecycle: Arc::new(lifecycle),
+            feed: feed.clone(),
+            judge_url: Arc::new(HttpsOnly),
+            test_sender: tested.clone(),
+            operator_key: TokenHash::of(OPERATOR),
+            metrics: Arc::new(Metrics::new()),
+            key_rates,
+            secret_overlap: Duration::from_hours(24),
+        });
+        Self {
+            router: api::router(api.clone()),
+            api,
+            clock,
+            store,
+            feed,
+            tested,
+            _directory: directory,
+        }
+    }
+
+    /// Asks without a key.
+    pub fn ask(&self, method: Method, path: &str) -> Asking<'_> {
+        Asking::new(&self.router, &method, path)
+    }
+
+    /// The operator asks.
+    pub fn operator(&self, method: Method, path: &str) -> Asking<'_> {
+        self.ask(method, path).key(OPERATOR)
+    }
+
+    /// The operator reads.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.operator(Method::GET, path).send().await
+    }
+
+    /// The operator posts a document.
+    pub async fn post(&self, path: &str, document: &Value) -> Answer {
+        self.operator(Method::POST, path)
+            .json(document)
+            .send()
+            .await
+    }
+
+    /// Makes the enterprise of the contract's sample.
+    pub async fn enterprise(&self) -> &'static str {
+        self.operator(Method::PUT, &format!("/v1/enterprises/{ENTERPRISE}"))
+            .json(&json!({ "Name": "Sample Chain Hotel 1" }))
+            .send()
+            .await
+            .expect(201);
+        ENTERPRISE
+    }
+
+    /// Makes an application; answers with its id.
+    pub async fn application(&self, name: &str) -> String {
+        let made = self
+            .post("/v1/applications", &json!({ "Name": name }))
+            .await;
+        text(&made.expect(201)["Id"])
+    }
+
+    /// Makes a webhook; answers with all of it.
+    pub async fn webhook(&self, application: &str, mut settings: Value) -> Value {
+        if settings["Url"].is_null() {
+            settings["Url"] = "https://hooks.example.com/in?secret=hush".into();
+        }
+        let path = format!("/v1/applications/{application}/webhooks");
+        self.post(&path, &settings).await.expect(201)
+    }
+
+    /// Makes an integration; answers with all of it.
+    pub async fn integration(&self, application: &str, name: &str) -> Value {
+        let document = json!({
+            "ApplicationId": application, "EnterpriseId": ENTERPRISE, "Name": name
+        });
+        self.post("/v1/integrations", &document).await.expect(201)
+    }
+
+    /// Makes a key; answers with itself.
+    pub async fn key(&self, document: &Value) -> String {
+        text(&self.post("/v1/keys", document).await.expect(201)["Key"])
+    }
+
+    /// All that lists show, to compare before and after.
+    pub async fn everything(&self) -> Value {
+        let mut all = serde_json::Map::new();
+        for list in [
+            "enterprises",
+            "applications",
+            "webhooks",
+            "integrations?WithDeleted=true",
+            "deliveries",
+            "keys",
+        ] {
+            let path = format!("/v1/{list}");
+            all.insert(path.clone(), self.get(&path).await.expect(200));
+        }
+        let integrations = all["/v1/integrations?WithDeleted=true"]["Items"].clone();
+        for integration in integrations.as_array().unwrap() {
+            let path = format!("/v1/integrations/{}/messages", text(&integration["Id"]));
+            all.insert(path.clone(), self.get(&path).await.expect(200));
+        }
+        Value::Object(all)
+    }
+
+    /// Lets go of the store.
+    pub async fn stop(self) {
+        self.store.close().await.unwrap();
+    }
+}
+
+/// The text of a member.
+#[track_caller]
+pub fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+impl JudgeUrl for HttpsOnly {
+    fn judge(&self, url: &str) -> Result<String, String> {
+        match url.strip_prefix("https://") {
+            Some(rest) if !rest.is_empty() => Ok(url.to_owned()),
+            _ => Err("A webhook's URL is https.".to_owned()),
+        }
+    }
+}
+
+#[async_trait]
+impl TestSender for RecordedTests {
+    async fn send_test(&self, webhook: &Webhook, wait: Duration) -> TestResult {
+        self.0.lock().unwrap().push((webhook.clone(), wait));
+        TestResult {
+            message_id: MessageId::test([5; 16]),
+            attempt: None,
+        }
+    }
+}
+
+impl StoreObserver for Observer {
+    fn wrote(&self, _: usize, _: Duration) {}
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}

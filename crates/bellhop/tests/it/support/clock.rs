@@ -1,0 +1,28 @@
+//! A clock that stands still until it is moved.
+
+use std::{sync::Mutex, time::Duration};
+
+use bellhop::clock::Clock;
+use jiff::Timestamp;
+
+/// Tells the moment that it was set to.
+#[derive(Debug)]
+pub struct ManualClock(Mutex<Timestamp>);
+
+impl ManualClock {
+    /// A clock that begins at the moment of the contract's sample.
+    pub fn new() -> Self {
+        Self(Mutex::new("2019-12-13T14:42:52.250Z".parse().unwrap()))
+    }
+
+    /// Moves on.
+    pub fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}

@@ -1,0 +1,6 @@
+//! What tests of the whole are made of.
+
+pub mod answer;
+pub mod app;
+pub mod clock;
+pub mod random;
