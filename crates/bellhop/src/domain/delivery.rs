@@ -302,7 +302,7 @@ mod tests {
     fn retry_after_slows_the_whole_webhook() {
         let outcome = Outcome::Failed {
             cause: Cause::RateLimited,
-            retry_after: Some(Duration::from_secs(120)),
+            retry_after: Some(Duration::from_mins(2)),
         };
         let at = Timestamp::from_second(1120).unwrap();
         let expected = (Next::Retry { at }, Some(WebhookEffect::NotBefore(at)));

@@ -152,10 +152,10 @@ pub fn integrations(
     match filter.state {
         Some(State::Deleted) => query.filter_plain("deleted_ms IS NOT NULL"),
         Some(State::Canceled) => {
-            query.filter_plain("deleted_ms IS NULL AND canceled_ms IS NOT NULL")
+            query.filter_plain("deleted_ms IS NULL AND canceled_ms IS NOT NULL");
         }
         Some(State::Enabled) => {
-            query.filter_plain("deleted_ms IS NULL AND canceled_ms IS NULL AND is_enabled")
+            query.filter_plain("deleted_ms IS NULL AND canceled_ms IS NULL AND is_enabled");
         }
         Some(State::Disabled) => {
             query.filter_plain("deleted_ms IS NULL AND canceled_ms IS NULL AND NOT is_enabled");

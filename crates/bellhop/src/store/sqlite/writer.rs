@@ -27,7 +27,7 @@ const MAX_GROUP: usize = 1024;
 const PURGED_AT_ONCE: u32 = 200;
 
 /// How often expired idempotency records are looked for.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
+const PURGE_EVERY: Duration = Duration::from_mins(1);
 
 /// What the writer is asked, and where the answer goes.
 pub enum Request {
@@ -122,15 +122,14 @@ impl Writer {
 
     fn transaction(&mut self, writes: &[Request]) -> Result<Vec<Answered>, StoreError> {
         let result = self.try_transaction(writes);
-        match &result {
-            Ok(_) => self.batch.committed(),
-            Err(_) => {
-                if !self.connection.is_autocommit() {
-                    // Nothing more can be done about a rollback that fails: the next BEGIN will tell.
-                    let _ = self.connection.execute_batch("ROLLBACK");
-                }
-                self.batch.rolled_back();
+        if result.is_ok() {
+            self.batch.committed();
+        } else {
+            if !self.connection.is_autocommit() {
+                // Nothing more can be done about a rollback that fails: the next BEGIN will tell.
+                let _ = self.connection.execute_batch("ROLLBACK");
             }
+            self.batch.rolled_back();
         }
         result
     }
