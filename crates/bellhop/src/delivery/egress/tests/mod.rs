@@ -1,0 +1,16 @@
+//! Hostile URLs, addresses and name servers.
+
+mod addresses;
+mod connector;
+mod name_servers;
+mod urls;
+
+use super::{EgressPolicy, Network};
+
+fn allowing(networks: &[&str]) -> EgressPolicy {
+    EgressPolicy::allowing(
+        networks
+            .iter()
+            .map(|network| network.parse::<Network>().unwrap()),
+    )
+}

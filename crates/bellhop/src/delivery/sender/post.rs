@@ -1,0 +1,262 @@
+//! The sender: a pool of connections, and one POST over it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, header::HOST};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{self, Client},
+    rt::{TokioExecutor, TokioTimer},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    RetryAfter, Verdict,
+    answer::{Answer, Limits},
+    classify,
+    conclude::{End, Seen, conclude},
+    exchange::Exchange,
+    failure,
+    payload::Payload,
+};
+use crate::{
+    delivery::egress::{
+        ConnectionFacts, Connector, EgressPolicy, FLIGHT, Flight, Resolve, Roots, SystemResolver,
+        TargetUrl,
+    },
+    domain::cause::Cause,
+};
+
+/// The most that is buffered of a response's head, and of a piece of its body.
+const READ_BUFFER: usize = 32 * 1024;
+
+/// How a [`Sender`] is made.
+#[derive(Debug, Clone)]
+pub struct SenderOptions {
+    /// What may be reached.
+    pub policy: Arc<EgressPolicy>,
+    /// Who finds addresses.
+    pub resolver: Arc<dyn Resolve>,
+    /// Whose certificates are trusted.
+    pub roots: Roots,
+    /// How many idle connections are kept for one origin.
+    pub max_idle_per_host: usize,
+    /// For how long they are kept.
+    pub idle_timeout: Duration,
+}
+
+impl SenderOptions {
+    /// The system's name servers and authorities, 16 idle connections an origin for a minute.
+    pub fn new(policy: Arc<EgressPolicy>) -> Self {
+        Self {
+            policy,
+            resolver: Arc::new(SystemResolver::new()),
+            roots: Roots::System,
+            max_idle_per_host: 16,
+            idle_timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// One POST to make.
+pub struct PostRequest<'a> {
+    /// Where to.
+    pub target: &'a TargetUrl,
+    /// All headers but `host` and `content-length`, which are set here.
+    pub headers: HeaderMap,
+    /// The exact bytes.
+    pub body: Bytes,
+    /// For TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// For all of it, the response's body included.
+    pub timeout: Duration,
+    /// The longest response body that is read; a longer one is a failure.
+    pub response_limit: usize,
+    /// How much of the response body is kept.
+    pub kept: usize,
+    /// What the kept response must not contain: access token, custom header values. The values in the URL's query
+    /// are known already.
+    pub secrets: &'a [&'a [u8]],
+}
+
+impl<'a> PostRequest<'a> {
+    /// With the default limits: 5 s to connect, 15 s for all, 64 KiB read, 4 KiB kept.
+    pub const fn new(target: &'a TargetUrl, headers: HeaderMap, body: Bytes) -> Self {
+        Self {
+            target,
+            headers,
+            body,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(15),
+            response_limit: 64 * 1024,
+            kept: 4 * 1024,
+            secrets: &[],
+        }
+    }
+}
+
+/// Shows the masked target and the body's length: headers and body hold secrets.
+impl fmt::Debug for PostRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostRequest")
+            .field("target", self.target)
+            .field("body_len", &self.body.len())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends requests to receivers. Cheap to clone; clones share the pool.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    client: Client<Connector, Payload>,
+}
+
+impl Sender {
+    /// A sender with an empty pool. Opens nothing and reads nothing yet.
+    pub fn new(options: SenderOptions) -> Self {
+        let connector = Connector::new(options.policy, options.resolver, options.roots);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(options.idle_timeout)
+            .pool_max_idle_per_host(options.max_idle_per_host)
+            .http1_max_buf_size(READ_BUFFER)
+            .set_host(false)
+            .build(connector);
+        Self { client }
+    }
+
+    /// Makes one POST. Always comes back, at the latest when the request's time is over.
+    pub async fn post(&self, request: PostRequest<'_>) -> Exchange {
+        let flight = Arc::new(Flight::new(request.connect_timeout));
+        let timeout = request.timeout;
+        let deadline = Instant::from_std(flight.started + timeout);
+        let of_query: Vec<&[u8]>;
+        let secrets = if request.target.query_values().is_empty() {
+            request.secrets
+        } else {
+            of_query = request
+                .secrets
+                .iter()
+                .copied()
+                .chain(request.target.query_values().iter().map(Vec::as_slice))
+                .collect();
+            &of_query
+        };
+        let limits = Limits {
+            response_limit: request.response_limit,
+            kept: request.kept,
+            secrets,
+        };
+
+        let mut seen = Seen::default();
+        let exchanging = FLIGHT.scope(
+            Arc::clone(&flight),
+            self.exchange(request, limits, &flight, &mut seen),
+        );
+        let end = timeout_at(deadline, exchanging).await.unwrap_or_else(|_| {
+            let (cause, detail) = failure::of_timeout(flight.phase(), timeout);
+            End::Failed(cause, detail)
+        });
+        conclude(end, seen, &flight, limits)
+    }
+
+    async fn exchange(
+        &self,
+        request: PostRequest<'_>,
+        limits: Limits<'_>,
+        flight: &Arc<Flight>,
+        seen: &mut Seen,
+    ) -> End {
+        let response = match self.send(request, flight, seen).await {
+            Ok(response) => response,
+            Err((cause, detail)) => return End::Failed(cause, detail),
+        };
+        let (head, body) = response.into_parts();
+        if let Some(facts) = &seen.facts {
+            seen.marks = Some((facts.wrote(), facts.first_byte()));
+        }
+        let answer = seen.answer.insert(Answer::begin(&head, limits));
+        if let Some(flaw) = Answer::flaw(&head) {
+            if let Some(facts) = &seen.facts {
+                facts.condemn();
+            }
+            return End::Failed(Cause::ProtocolError, flaw.to_owned());
+        }
+        if matches!(
+            classify(head.status.as_u16()),
+            Verdict::Failure(Cause::RateLimited | Cause::Unavailable)
+        ) {
+            seen.retry_after = RetryAfter::of(&head.headers);
+        }
+        End::Body(answer.read(body, limits).await)
+    }
+
+    /// Sends the request and waits for the head of the response. A connection from the pool may have been closed by
+    /// the receiver in the meantime; then the same request goes out once more at once, as part of the same attempt.
+    async fn send(
+        &self,
+        request: PostRequest<'_>,
+        flight: &Arc<Flight>,
+        seen: &mut Seen,
+    ) -> Result<http::Response<Incoming>, (Cause, String)> {
+        let PostRequest {
+            target,
+            mut headers,
+            body,
+            ..
+        } = request;
+        headers.insert(HOST, target.host_header().clone());
+        let spare = headers.clone();
+        let error = match self
+            .send_once(target, headers, body.clone(), flight, seen)
+            .await
+        {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let stale = seen.reused
+            && seen
+                .facts
+                .as_ref()
+                .is_some_and(|facts| !facts.answered_since(flight.taken()));
+        if !stale {
+            return Err(failure::of_request(&error));
+        }
+        *seen = Seen::default();
+        self.send_once(target, spare, body, flight, seen)
+            .await
+            .map_err(|error| failure::of_request(&error))
+    }
+
+    async fn send_once(
+        &self,
+        target: &TargetUrl,
+        headers: HeaderMap,
+        body: Bytes,
+        flight: &Arc<Flight>,
+        seen: &mut Seen,
+    ) -> Result<http::Response<Incoming>, legacy::Error> {
+        let mut request = Request::new(Payload::new(body, Arc::clone(flight)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = target.uri().clone();
+        *request.headers_mut() = headers;
+        let sent = self.client.request(request).await;
+        seen.facts = match &sent {
+            Ok(response) => response.extensions().get::<Arc<ConnectionFacts>>().cloned(),
+            Err(error) => facts_of(error),
+        };
+        seen.reused = seen
+            .facts
+            .as_ref()
+            .is_some_and(|facts| facts.reused_by(flight.started));
+        sent
+    }
+}
+
+fn facts_of(error: &legacy::Error) -> Option<Arc<ConnectionFacts>> {
+    let mut extensions = http::Extensions::new();
+    error.connect_info()?.get_extras(&mut extensions);
+    extensions.remove()
+}
