@@ -112,6 +112,7 @@ CREATE TABLE attempts (
     dns_us           INTEGER,
     connect_us       INTEGER,
     tls_us           INTEGER,
+    send_us          INTEGER,
     wait_us          INTEGER,
     receive_us       INTEGER,
     remote           TEXT,

@@ -1,4 +1,19 @@
-//! From a delivery that is due to an attempt that is recorded.
+//! From what is due to what was recorded: claim, guard, sign, POST, record.
 
+pub mod attempt;
+pub mod dispatcher;
 pub mod egress;
+pub mod prepared;
 pub mod sender;
+
+use std::time::Duration;
+
+use crate::domain::cause::Cause;
+
+/// Who counts what is sent.
+pub trait DeliveryObserver: Send + Sync + std::fmt::Debug {
+    /// An attempt has ended.
+    fn attempted(&self, cause: Option<Cause>, took: Duration);
+    /// The first attempt of a delivery begins, so long after its commit.
+    fn first_attempt(&self, after_commit: Duration);
+}

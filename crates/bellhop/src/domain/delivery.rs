@@ -106,7 +106,9 @@ pub struct Timings {
     pub connect_us: Option<u32>,
     /// The TLS handshake.
     pub tls_us: Option<u32>,
-    /// From the request to the head of the response.
+    /// Writing the request.
+    pub send_us: Option<u32>,
+    /// From the end of the request to the head of the response.
     pub wait_us: Option<u32>,
     /// The body of the response.
     pub receive_us: Option<u32>,

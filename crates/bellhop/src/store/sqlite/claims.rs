@@ -311,7 +311,7 @@ fn insert_attempt(
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO attempts VALUES \
-             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             id,
@@ -331,6 +331,7 @@ fn insert_attempt(
             timings.dns_us,
             timings.connect_us,
             timings.tls_us,
+            timings.send_us,
             timings.wait_us,
             timings.receive_us,
             attempt.remote.map(|remote| remote.to_string()),

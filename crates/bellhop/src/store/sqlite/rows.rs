@@ -40,7 +40,7 @@ pub const DELIVERY: &str = "id, webhook_id, application_id, integration_id, sequ
      cause, reason, attempt_count, tries, next_attempt_ms, created_ms, ended_ms";
 /// Columns of [`attempt`].
 pub const ATTEMPT: &str = "number, started_ms, duration_us, cause, detail, signature, traceparent, status, \
-     response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, wait_us, receive_us, remote";
+     response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, send_us, wait_us, receive_us, remote";
 /// Columns of [`api_key`].
 pub const API_KEY: &str = "id, name, scope, application_id, hash, created_ms, expires_ms";
 
@@ -217,10 +217,11 @@ pub fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
             dns_us: row.get(11)?,
             connect_us: row.get(12)?,
             tls_us: row.get(13)?,
-            wait_us: row.get(14)?,
-            receive_us: row.get(15)?,
+            send_us: row.get(14)?,
+            wait_us: row.get(15)?,
+            receive_us: row.get(16)?,
         },
-        remote: text_or_null(row, 16)?,
+        remote: text_or_null(row, 17)?,
     })
 }
 

@@ -1,0 +1,226 @@
+//! The whole: the only module that knows every other. Build, run, drain.
+
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::{net::TcpListener, sync::watch};
+
+use self::{observe::Observe, test_sender::WebhookTest};
+use crate::{
+    api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates},
+    clock::{SharedClock, SystemClock},
+    config::{Config, Database, Egress},
+    delivery::{
+        attempt::Attempts,
+        dispatcher::{Dispatcher, Parts as DispatcherParts},
+        egress::{EgressPolicy, Roots},
+        prepared::Directory,
+        sender::{Sender, SenderOptions},
+    },
+    domain::access_token::TokenHash,
+    feed::Feed,
+    lifecycle::Lifecycle,
+    random::{SharedRandom, SystemRandom},
+    store::{
+        Store,
+        sqlite::{SqliteOptions, SqliteStore},
+    },
+    telemetry::Metrics,
+};
+
+mod listen;
+mod observe;
+mod test_sender;
+
+/// How long a webhook's former secrets sign after a rotation.
+const SECRET_OVERLAP: Duration = Duration::from_hours(24);
+
+/// What the whole is told rather than asks for.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Who tells the time.
+    pub clock: SharedClock,
+    /// Where random numbers come from.
+    pub random: SharedRandom,
+}
+
+/// Bellhop, built and bound, not yet running.
+#[derive(Debug)]
+pub struct App {
+    listener: TcpListener,
+    state: ApiState,
+    store: Arc<dyn Store>,
+    dispatcher: Dispatcher,
+    drain: Duration,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        }
+    }
+}
+
+impl App {
+    /// Opens the store and the port. Sends nothing yet.
+    pub async fn build(config: Config, parts: Parts) -> anyhow::Result<Self> {
+        let secrets = config.open_secrets(&*parts.random)?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {} (BELLHOP_LISTEN)", config.listen))?;
+        let own = listener
+            .local_addr()
+            .context("the listener has no address")?;
+
+        let metrics = Arc::new(Metrics::new());
+        let observe = Arc::new(Observe {
+            metrics: metrics.clone(),
+            clock: parts.clock.clone(),
+        });
+        let Database::Sqlite { path } = config.database;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(SqliteOptions {
+            path,
+            vault: Arc::new(secrets.vault),
+            random: parts.random.clone(),
+            observer: observe.clone(),
+        })?);
+        let feed = Arc::new(Feed::default());
+        let policy = Arc::new(egress_policy(&config.egress, own)?);
+        let sender = Sender::new(SenderOptions {
+            roots: roots(config.egress.ca_file.as_deref())?,
+            ..SenderOptions::new(policy.clone())
+        });
+        let attempts = Attempts {
+            sender,
+            clock: parts.clock.clone(),
+            random: parts.random.clone(),
+        };
+        let dispatcher = Dispatcher::new(Arc::new(DispatcherParts {
+            store: store.clone(),
+            feed: feed.clone(),
+            attempts: attempts.clone(),
+            directory: Directory::new(store.clone(), policy.clone()),
+            observer: observe,
+            max_in_flight: config.max_in_flight,
+        }));
+        let lifecycle = Lifecycle::new(
+            store.clone(),
+            feed.clone(),
+            parts.clock,
+            parts.random.clone(),
+            config.token_overlap,
+        );
+        let state = ApiState::new(ApiOptions {
+            lifecycle: Arc::new(lifecycle),
+            feed,
+            judge_url: Arc::new(Judge(policy.clone())),
+            test_sender: Arc::new(WebhookTest {
+                attempts,
+                policy,
+                random: parts.random,
+            }),
+            operator_key: TokenHash::of(secrets.operator_key.expose()),
+            metrics,
+            key_rates: KeyRates::default(),
+            secret_overlap: SECRET_OVERLAP,
+        });
+        state.read_keys().await?;
+        Ok(Self {
+            listener,
+            state,
+            store,
+            dispatcher,
+            drain: config.drain,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> anyhow::Result<SocketAddr> {
+        self.listener
+            .local_addr()
+            .context("the listener has no address")
+    }
+
+    /// Answers and sends until `stop`. Then answers that it is going away, lets what is under way end,
+    /// records it, and closes the store.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let (stopping, stopped) = watch::channel(false);
+        let wait = |mut stopped: watch::Receiver<bool>| async move {
+            // An error means that the sender is gone: stopped all the same.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        let dispatcher = tokio::spawn(self.dispatcher.run(wait(stopped.clone()), self.drain));
+        let router = api::router(self.state.clone());
+        let server = tokio::spawn(listen::serve(
+            self.listener,
+            router,
+            wait(stopped),
+            self.drain,
+        ));
+        stop.await;
+        self.state.drain();
+        let _ = stopping.send(true);
+        server.await.context("the listener stopped")?;
+        dispatcher.await.context("the dispatcher stopped")?;
+        self.store.close().await?;
+        Ok(())
+    }
+}
+
+fn egress_policy(egress: &Egress, own: SocketAddr) -> anyhow::Result<EgressPolicy> {
+    let parse = |what: &'static str| move |text: &String| format!("{what}: {text:?}");
+    let allow = egress
+        .allow
+        .iter()
+        .map(|text| {
+            text.parse()
+                .with_context(|| parse("BELLHOP_EGRESS_ALLOW")(text))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let ports = egress
+        .ports
+        .iter()
+        .map(|text| {
+            text.parse()
+                .with_context(|| parse("BELLHOP_EGRESS_PORTS")(text))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    Ok(EgressPolicy {
+        allow,
+        ports,
+        own_addresses: vec![own],
+    })
+}
+
+fn roots(ca_file: Option<&Path>) -> anyhow::Result<Roots> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let Some(path) = ca_file else {
+        return Ok(Roots::System);
+    };
+    let named = || {
+        format!(
+            "the authorities in {} (BELLHOP_EGRESS_CA_FILE)",
+            path.display()
+        )
+    };
+    let pem = fs::read(path).with_context(named)?;
+    let further = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .with_context(named)?;
+    Ok(Roots::SystemAnd(further))
+}
+
+/// The guard's first layer, as the API asks it.
+#[derive(Debug)]
+struct Judge(Arc<EgressPolicy>);
+
+impl JudgeUrl for Judge {
+    fn judge(&self, url: &str) -> Result<String, String> {
+        self.0
+            .judge_url(url)
+            .map(|target| target.as_str().to_owned())
+            .map_err(|refused| refused.to_string())
+    }
+}

@@ -1,0 +1,62 @@
+//! Test messages: marked by their id, sent once, outside every lane. They change nothing and are recorded nowhere.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bellhop_webhook::{Integration, IntegrationChanged, Message, MessageId};
+
+use crate::{
+    api::{TestResult, TestSender},
+    delivery::{
+        attempt::{Attempts, Outgoing},
+        egress::EgressPolicy,
+        prepared::Prepared,
+    },
+    domain::webhook::Webhook,
+    random::{SharedRandom, bytes},
+};
+
+/// Sends test messages with what sends the others.
+#[derive(Debug)]
+pub struct WebhookTest {
+    pub attempts: Attempts,
+    pub policy: Arc<EgressPolicy>,
+    pub random: SharedRandom,
+}
+
+#[async_trait]
+impl TestSender for WebhookTest {
+    async fn send_test(&self, webhook: &Webhook, wait: Duration) -> TestResult {
+        let message_id = MessageId::test(bytes(&*self.random));
+        let message = sample();
+        let outgoing = Outgoing {
+            message_id: message_id.to_string(),
+            action: message.action(),
+            sequence: 0,
+            previous: 0,
+            number: 1,
+            body: message.to_bytes().into(),
+        };
+        let prepared = Prepared::new(webhook, &self.policy, self.attempts.clock.now());
+        let attempts = self.attempts.clone();
+        // Sent to its end even if nobody waits so long: a receiver does not see a request cut off.
+        let sent = tokio::spawn(async move { attempts.send(&outgoing, &prepared).await.0 });
+        let attempt = tokio::time::timeout(wait, sent)
+            .await
+            .ok()
+            .and_then(Result::ok);
+        TestResult {
+            message_id,
+            attempt,
+        }
+    }
+}
+
+/// A message as the contract has it, about an integration that does not exist. Carries no token.
+fn sample() -> Message {
+    let id = uuid::Uuid::nil();
+    let name = "Test message".to_owned();
+    Message::IntegrationEnabled(IntegrationChanged {
+        integration: Integration { id, name },
+    })
+}

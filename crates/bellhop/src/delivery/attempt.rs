@@ -1,0 +1,280 @@
+//! One attempt: sign, POST, and what it comes to.
+
+use std::time::Duration;
+
+use bellhop_webhook::{Action, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+
+use super::{
+    prepared::Prepared,
+    sender::{Exchange, PostRequest, Sender, Timings as SentTimings},
+};
+use crate::{
+    clock::SharedClock,
+    domain::{
+        cause::Cause,
+        delivery::{Attempt, Outcome, Response, Timings, Tried, decide},
+    },
+    random::{Random, SharedRandom, bytes},
+    store::{Attempted, Claim},
+};
+
+const ACTION: HeaderName = HeaderName::from_static("bellhop-action");
+const SEQUENCE: HeaderName = HeaderName::from_static("bellhop-sequence");
+const PREVIOUS: HeaderName = HeaderName::from_static("bellhop-previous");
+const NUMBER: HeaderName = HeaderName::from_static("bellhop-attempt");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Makes attempts.
+#[derive(Debug, Clone)]
+pub struct Attempts {
+    /// Who sends.
+    pub sender: Sender,
+    /// Who tells the time.
+    pub clock: SharedClock,
+    /// For trace ids and jitter.
+    pub random: SharedRandom,
+}
+
+/// What is sent, whatever it is sent for.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The `webhook-id`.
+    pub message_id: String,
+    /// What happened.
+    pub action: Action,
+    /// Position of the message, and of the one before it in the lane.
+    pub sequence: u64,
+    /// See [`Claim::previous`].
+    pub previous: u64,
+    /// The number of this attempt.
+    pub number: u32,
+    /// The exact bytes.
+    pub body: Bytes,
+}
+
+impl Attempts {
+    /// Makes the attempt of a claim, and decides what it means.
+    pub async fn deliver(&self, claim: Claim, webhook: &Prepared) -> Attempted {
+        let outgoing = claim.body.clone().map(|body| Outgoing {
+            message_id: claim.message_id().to_string(),
+            action: claim.action,
+            sequence: claim.sequence,
+            previous: claim.previous,
+            number: claim.number,
+            body,
+        });
+        let (attempt, retry_after) = match outgoing {
+            Some(outgoing) => self.send(&outgoing, webhook).await,
+            None => {
+                let detail = "The message carried an access token and was erased. Regenerate the token to send a new one.";
+                (
+                    unsent(claim.number, self.clock.now(), Cause::Erased, detail.into()),
+                    None,
+                )
+            }
+        };
+        let outcome = match attempt.cause {
+            None => Outcome::Succeeded,
+            Some(cause) => Outcome::Failed { cause, retry_after },
+        };
+        let at = self.clock.now();
+        let tried = Tried {
+            state: claim.state,
+            tries: claim.tries,
+            planned: claim.planned,
+            ended: at,
+        };
+        let (next, effect) = decide(tried, outcome, &webhook.schedule, self.random.unit());
+        Attempted {
+            delivery_id: claim.delivery_id,
+            fence: claim.fence,
+            at,
+            attempt,
+            next,
+            effect,
+        }
+    }
+
+    /// Sends once. Answers with the attempt and how long the receiver asked to wait.
+    pub async fn send(
+        &self,
+        outgoing: &Outgoing,
+        webhook: &Prepared,
+    ) -> (Attempt, Option<Duration>) {
+        let started = self.clock.now();
+        let target = match &webhook.target {
+            Ok(target) => target,
+            Err(refused) => {
+                return (
+                    unsent(
+                        outgoing.number,
+                        started,
+                        Cause::UrlRefused,
+                        refused.to_string(),
+                    ),
+                    None,
+                );
+            }
+        };
+        let timestamp = started.as_second();
+        let signature = webhook
+            .signer
+            .sign(&outgoing.message_id, timestamp, &outgoing.body);
+        let traceparent = traceparent(&*self.random);
+        let headers = headers(outgoing, webhook, timestamp, &signature, &traceparent);
+
+        let mut secrets: Vec<&[u8]> = webhook.secrets.iter().map(Vec::as_slice).collect();
+        secrets.extend(token_in(outgoing.action, &outgoing.body));
+        let request = PostRequest {
+            timeout: webhook.timeout,
+            secrets: &secrets,
+            ..PostRequest::new(target, headers, outgoing.body.clone())
+        };
+        let exchange = self.sender.post(request).await;
+        let retry_after = exchange
+            .retry_after
+            .as_ref()
+            .and_then(|asked| asked.wait(self.clock.now()));
+        (
+            attempt(outgoing.number, started, signature, traceparent, exchange),
+            retry_after,
+        )
+    }
+}
+
+/// The headers of the contract and those of design.md section 3, beside the webhook's own.
+fn headers(
+    outgoing: &Outgoing,
+    webhook: &Prepared,
+    timestamp: i64,
+    signature: &str,
+    trace: &str,
+) -> HeaderMap {
+    let text = |value: &str| HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""));
+    let mut headers = webhook.headers.clone();
+    headers.insert(
+        HeaderName::from_static(HEADER_ID),
+        text(&outgoing.message_id),
+    );
+    headers.insert(
+        HeaderName::from_static(HEADER_TIMESTAMP),
+        HeaderValue::from(timestamp),
+    );
+    headers.insert(HeaderName::from_static(HEADER_SIGNATURE), text(signature));
+    headers.insert(ACTION, HeaderValue::from_static(outgoing.action.as_str()));
+    headers.insert(SEQUENCE, HeaderValue::from(outgoing.sequence));
+    headers.insert(PREVIOUS, HeaderValue::from(outgoing.previous));
+    headers.insert(NUMBER, HeaderValue::from(outgoing.number));
+    headers.insert(TRACEPARENT, text(trace));
+    headers
+}
+
+/// A fresh trace for each attempt (W3C Trace Context): tells the receiver nothing about us.
+fn traceparent(random: &dyn Random) -> String {
+    let ids: [u8; 24] = bytes(random);
+    let trace = u128::from_be_bytes(*ids.first_chunk().expect("24 bytes hold 16")) | 1;
+    let span = u64::from_be_bytes(*ids.last_chunk().expect("24 bytes hold 8")) | 1;
+    format!("00-{trace:032x}-{span:016x}-01")
+}
+
+/// The token in a body that we wrote: a member of that name cannot stand inside a JSON string, whose quotes are
+/// escaped.
+fn token_in(action: Action, body: &[u8]) -> Option<&[u8]> {
+    let member: &[u8] = match action {
+        Action::IntegrationCreated => br#""AccessToken":""#,
+        Action::IntegrationApiKeyCreated => br#""ApiKey":""#,
+        _ => return None,
+    };
+    let start = body.windows(member.len()).position(|part| part == member)? + member.len();
+    let length = body[start..].iter().position(|byte| *byte == b'"')?;
+    Some(&body[start..start + length])
+}
+
+fn attempt(
+    number: u32,
+    started: Timestamp,
+    signature: String,
+    traceparent: String,
+    exchange: Exchange,
+) -> Attempt {
+    let cause = exchange.cause();
+    let timings = timings(exchange.timings);
+    let duration = Duration::from_micros(exchange.timings.total_us);
+    let remote = exchange.remote;
+    let (detail, response) = match exchange.outcome {
+        Ok(response) => (None, Some(response)),
+        Err(failure) => (Some(failure.detail), failure.response),
+    };
+    let response = response.map(|response| Response {
+        status: response.status,
+        headers: response.headers.to_pairs(),
+        body: response.body,
+        is_truncated: response.truncated,
+    });
+    Attempt {
+        number,
+        started,
+        duration,
+        cause,
+        detail,
+        signature,
+        traceparent,
+        response,
+        timings,
+        remote,
+    }
+}
+
+/// An attempt that ended before anything was sent.
+fn unsent(number: u32, started: Timestamp, cause: Cause, detail: String) -> Attempt {
+    Attempt {
+        number,
+        started,
+        duration: Duration::ZERO,
+        cause: Some(cause),
+        detail: Some(detail),
+        signature: String::new(),
+        traceparent: String::new(),
+        response: None,
+        timings: Timings::default(),
+        remote: None,
+    }
+}
+
+fn timings(sent: SentTimings) -> Timings {
+    let narrow = |us: Option<u64>| us.map(|us| u32::try_from(us).unwrap_or(u32::MAX));
+    Timings {
+        dns_us: narrow(sent.dns_us),
+        connect_us: narrow(sent.connect_us),
+        tls_us: narrow(sent.tls_us),
+        send_us: narrow(sent.send_us),
+        wait_us: narrow(sent.wait_us),
+        receive_us: narrow(sent.receive_us),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SystemRandom;
+
+    #[test]
+    fn the_token_of_a_body_is_found() {
+        let body = br#"{"Action":"IntegrationCreated","Data":{"Enterprise":{"Id":"x","Name":"\"AccessToken\":\"no\""},"AccessToken":"9E5E-00B3","IsEnabled":true}}"#;
+        assert_eq!(
+            token_in(Action::IntegrationCreated, body),
+            Some(&b"9E5E-00B3"[..])
+        );
+        assert_eq!(token_in(Action::IntegrationEnabled, body), None);
+    }
+
+    #[test]
+    fn a_traceparent_has_the_form_of_w3c_trace_context() {
+        let trace = traceparent(&SystemRandom);
+        let parts: Vec<usize> = trace.split('-').map(str::len).collect();
+        assert_eq!(parts, [2, 32, 16, 2]);
+    }
+}

@@ -1,0 +1,451 @@
+//! The dispatcher: claims what is due, gives it to attempts, and knows only webhooks. A lane that waits for a
+//! retry holds no task, no connection and no transaction: it is a row with a time in it.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::{
+    DeliveryObserver,
+    attempt::Attempts,
+    prepared::{Directory, Prepared},
+};
+use crate::{
+    domain::delivery::{Next, WebhookEffect},
+    feed::{Event, Feed},
+    id::{DeliveryId, WebhookId},
+    store::{Claim, ClaimRequest, Fence, Recorded, Store, StoreError, Want, WebhookClaims},
+};
+
+/// How often the store is asked what is due although nobody said so: the net under the hints.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// Most webhooks of one claim.
+const MAX_WANTS: usize = 256;
+/// How long to wait after the store failed.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// How long a record of an attempt is tried again while the store fails.
+const RECORD_TRIES: u32 = 40;
+
+/// What the dispatcher works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where what is due is.
+    pub store: Arc<dyn Store>,
+    /// Who says that something is due.
+    pub feed: Arc<Feed>,
+    /// Who sends.
+    pub attempts: Attempts,
+    /// The webhooks, ready to be sent to.
+    pub directory: Directory,
+    /// Who counts.
+    pub observer: Arc<dyn DeliveryObserver>,
+    /// Most requests at a time, over all webhooks.
+    pub max_in_flight: usize,
+}
+
+/// Claims and sends.
+#[derive(Debug)]
+pub struct Dispatcher {
+    parts: Arc<Parts>,
+    lines: HashMap<WebhookId, Line>,
+    /// Webhooks that may have something due now, each once, in turn.
+    ready: VecDeque<WebhookId>,
+    /// Webhooks that have something due later.
+    later: BTreeSet<(Timestamp, WebhookId)>,
+    in_flight: usize,
+    ended: mpsc::UnboundedSender<Ended>,
+    endings: mpsc::UnboundedReceiver<Ended>,
+}
+
+/// What is known of a webhook's work.
+#[derive(Debug, Default)]
+struct Line {
+    in_flight: usize,
+    limit: Option<usize>,
+    is_ready: bool,
+    later: Option<Timestamp>,
+}
+
+/// An attempt has ended, or was given up.
+#[derive(Debug)]
+struct Ended {
+    webhook_id: WebhookId,
+    max_in_flight: Option<usize>,
+    result: Option<ForWebhook>,
+    claim: (DeliveryId, Fence),
+}
+
+/// What came of it for the webhook.
+#[derive(Debug, Clone, Copy)]
+enum ForWebhook {
+    /// More of the webhook is due, now or at this moment.
+    More(Option<Timestamp>),
+    /// Nothing more by it.
+    Nothing,
+}
+
+impl Dispatcher {
+    /// A dispatcher with nothing under way.
+    pub fn new(parts: Arc<Parts>) -> Self {
+        let (ended, endings) = mpsc::unbounded_channel();
+        Self {
+            parts,
+            lines: HashMap::new(),
+            ready: VecDeque::new(),
+            later: BTreeSet::new(),
+            in_flight: 0,
+            ended,
+            endings,
+        }
+    }
+
+    /// Works until `stop`, then lets what is under way end, for `drain` at most.
+    pub async fn run(mut self, stop: impl Future<Output = ()>, drain: Duration) {
+        tokio::pin!(stop);
+        let mut poll = tokio::time::interval(POLL_EVERY);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let parts = self.parts.clone();
+            // Registered before looking: a hint that comes while we look wakes us.
+            let woken = parts.feed.woken();
+            if let Err(error) = self.dispatch().await {
+                tracing::error!(%error, "the store did not say what is due; trying again");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            let pause = self.until_later();
+            tokio::select! {
+                () = &mut stop => break,
+                () = woken => {}
+                ended = self.endings.recv() => self.take_endings(ended).await,
+                _ = poll.tick() => self.look().await,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.drain(drain).await;
+    }
+
+    /// One round for a test that moves time by hand: sends what is due now and waits until it is recorded.
+    /// Says how many attempts were made.
+    pub async fn step(&mut self) -> Result<usize, StoreError> {
+        for (webhook, due) in self.parts.store.due().await? {
+            self.plan(webhook, due);
+        }
+        let mut made = self.dispatch().await?;
+        while self.in_flight > 0 {
+            let ended = self.endings.recv().await;
+            self.take_endings(ended).await;
+            made += self.dispatch().await?;
+        }
+        Ok(made)
+    }
+
+    /// Claims for every webhook that may have something due and has room, and starts the attempts.
+    async fn dispatch(&mut self) -> Result<usize, StoreError> {
+        let mut made = 0;
+        loop {
+            let now = self.parts.attempts.clock.now();
+            self.gather(now);
+            let wants = self.wants();
+            if wants.is_empty() {
+                return Ok(made);
+            }
+            let webhooks: Vec<WebhookId> = wants.iter().map(|want| want.webhook_id).collect();
+            match self.parts.store.claim(ClaimRequest { now, wants }).await {
+                Ok(taken) => {
+                    made += taken
+                        .into_iter()
+                        .map(|of| self.start(of, now))
+                        .sum::<usize>()
+                }
+                Err(error) => {
+                    webhooks
+                        .into_iter()
+                        .for_each(|webhook| self.make_ready(webhook));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Webhooks that were hinted at, and those whose time has come.
+    fn gather(&mut self, now: Timestamp) {
+        for webhook in self.parts.feed.take_due() {
+            self.make_ready(webhook);
+        }
+        while let Some((due, webhook)) = self.later.first().copied().filter(|(due, _)| *due <= now)
+        {
+            self.later.remove(&(due, webhook));
+            if let Some(line) = self.lines.get_mut(&webhook) {
+                line.later = None;
+            }
+            self.make_ready(webhook);
+        }
+    }
+
+    /// An equal share of the free room for each webhook that is ready and has room of its own.
+    fn wants(&mut self) -> Vec<Want> {
+        let free = self.parts.max_in_flight.saturating_sub(self.in_flight);
+        if free == 0 {
+            return Vec::new();
+        }
+        let share = (free / self.ready.len().max(1)).max(1);
+        let mut left = free;
+        let mut wants = Vec::new();
+        for _ in 0..self.ready.len() {
+            let Some(webhook_id) = self.ready.pop_front() else {
+                break;
+            };
+            let line = self.lines.entry(webhook_id).or_default();
+            let room = line
+                .limit
+                .unwrap_or(1)
+                .saturating_sub(line.in_flight)
+                .min(share)
+                .min(left);
+            if room == 0 {
+                self.ready.push_back(webhook_id);
+                continue;
+            }
+            line.is_ready = false;
+            left -= room;
+            wants.push(Want {
+                webhook_id,
+                limit: room,
+            });
+            if left == 0 || wants.len() == MAX_WANTS {
+                break;
+            }
+        }
+        wants
+    }
+
+    /// Starts the attempts of what was taken of one webhook.
+    fn start(&mut self, taken: WebhookClaims, now: Timestamp) -> usize {
+        let WebhookClaims {
+            webhook_id,
+            revision,
+            claims,
+            next_due,
+        } = taken;
+        if let Some(due) = next_due {
+            self.plan(webhook_id, due);
+        }
+        let n = claims.len();
+        self.in_flight += n;
+        let ready = self.parts.directory.ready(webhook_id, revision, now);
+        let line = self.lines.entry(webhook_id).or_default();
+        line.in_flight += n;
+        if let Some(prepared) = &ready {
+            line.limit = Some(prepared.max_in_flight);
+        }
+        if n == 0 {
+            self.forget_idle(webhook_id);
+            return 0;
+        }
+        let under_way: Vec<UnderWay> = claims.iter().map(|claim| self.under_way(claim)).collect();
+        let parts = self.parts.clone();
+        if let Some(prepared) = ready {
+            for (claim, under_way) in claims.into_iter().zip(under_way) {
+                tokio::spawn(under_way.run(claim, parts.clone(), prepared.clone()));
+            }
+        } else {
+            tokio::spawn(async move {
+                let Some(prepared) = prepare(&parts, webhook_id).await else {
+                    return;
+                };
+                for (claim, under_way) in claims.into_iter().zip(under_way) {
+                    tokio::spawn(under_way.run(claim, parts.clone(), prepared.clone()));
+                }
+            });
+        }
+        n
+    }
+
+    fn under_way(&self, claim: &Claim) -> UnderWay {
+        UnderWay {
+            ended: Some(Ended {
+                webhook_id: claim.webhook_id,
+                max_in_flight: None,
+                result: None,
+                claim: (claim.delivery_id, claim.fence),
+            }),
+            to: self.ended.clone(),
+        }
+    }
+
+    /// Takes an ending and all that have come with it.
+    async fn take_endings(&mut self, first: Option<Ended>) {
+        let mut given_up = Vec::new();
+        let mut next = first;
+        while let Some(ended) = next {
+            self.in_flight -= 1;
+            let line = self.lines.entry(ended.webhook_id).or_default();
+            line.in_flight -= 1;
+            line.limit = ended.max_in_flight.or(line.limit);
+            match ended.result {
+                Some(ForWebhook::More(None)) => self.make_ready(ended.webhook_id),
+                Some(ForWebhook::More(Some(at))) => self.plan(ended.webhook_id, at),
+                Some(ForWebhook::Nothing) => {}
+                None => given_up.push((ended.claim, ended.webhook_id)),
+            }
+            self.forget_idle(ended.webhook_id);
+            next = self.endings.try_recv().ok();
+        }
+        if !given_up.is_empty() {
+            let claims = given_up.iter().map(|(claim, _)| *claim).collect();
+            if let Err(error) = self.parts.store.release(claims).await {
+                tracing::error!(%error, "claims could not be given back");
+            }
+            let retry = crate::domain::retry::later(self.parts.attempts.clock.now(), STORE_PAUSE);
+            given_up
+                .into_iter()
+                .for_each(|(_, webhook)| self.plan(webhook, retry));
+        }
+    }
+
+    /// Asks the store what is due, whatever was hinted.
+    async fn look(&mut self) {
+        match self.parts.store.due().await {
+            Ok(due) => due
+                .into_iter()
+                .for_each(|(webhook, at)| self.plan(webhook, at)),
+            Err(error) => tracing::error!(%error, "the store did not say what is due"),
+        }
+    }
+
+    fn make_ready(&mut self, webhook: WebhookId) {
+        let line = self.lines.entry(webhook).or_default();
+        if !line.is_ready {
+            line.is_ready = true;
+            self.ready.push_back(webhook);
+        }
+    }
+
+    /// The webhook has something due at this moment; only the earliest is remembered.
+    fn plan(&mut self, webhook: WebhookId, due: Timestamp) {
+        let line = self.lines.entry(webhook).or_default();
+        if line.is_ready || line.later.is_some_and(|planned| planned <= due) {
+            return;
+        }
+        if let Some(planned) = line.later.replace(due) {
+            self.later.remove(&(planned, webhook));
+        }
+        self.later.insert((due, webhook));
+    }
+
+    /// Forgets a webhook with nothing under way and nothing planned, so that memory follows work.
+    fn forget_idle(&mut self, webhook: WebhookId) {
+        let is_idle = |line: &Line| line.in_flight == 0 && !line.is_ready && line.later.is_none();
+        if self.lines.get(&webhook).is_some_and(is_idle) && self.lines.len() > MAX_WANTS {
+            self.lines.remove(&webhook);
+        }
+    }
+
+    fn until_later(&self) -> Duration {
+        let Some((due, _)) = self.later.first() else {
+            return POLL_EVERY;
+        };
+        let now = self.parts.attempts.clock.now();
+        Duration::try_from(due.duration_since(now))
+            .unwrap_or_default()
+            .min(POLL_EVERY)
+    }
+
+    /// Lets what is under way end. What does not end in time is sent again after the next start.
+    async fn drain(&mut self, limit: Duration) {
+        let ended = tokio::time::timeout(limit, async {
+            while self.in_flight > 0 {
+                let ended = self.endings.recv().await;
+                self.take_endings(ended).await;
+            }
+        });
+        if ended.await.is_err() {
+            tracing::warn!(
+                in_flight = self.in_flight,
+                "attempts did not end in time; they are made again after the next start"
+            );
+        }
+    }
+}
+
+/// Reads a webhook, and again while the store fails. `None` if it is gone.
+async fn prepare(parts: &Parts, webhook: WebhookId) -> Option<Arc<Prepared>> {
+    match parts
+        .directory
+        .prepare(webhook, parts.attempts.clock.now())
+        .await
+    {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            tracing::error!(%error, %webhook, "a webhook could not be read");
+            None
+        }
+    }
+}
+
+/// An attempt under way. Whatever becomes of it, even a panic, the dispatcher learns that it has ended.
+#[derive(Debug)]
+struct UnderWay {
+    ended: Option<Ended>,
+    to: mpsc::UnboundedSender<Ended>,
+}
+
+impl UnderWay {
+    async fn run(mut self, claim: Claim, parts: Arc<Parts>, webhook: Arc<Prepared>) {
+        if claim.number == 1 {
+            let waited = parts.attempts.clock.now().duration_since(claim.created);
+            parts
+                .observer
+                .first_attempt(Duration::try_from(waited).unwrap_or_default());
+        }
+        let attempted = parts.attempts.deliver(claim, &webhook).await;
+        parts
+            .observer
+            .attempted(attempted.attempt.cause, attempted.attempt.duration);
+        let (delivery, next) = (attempted.delivery_id, attempted.next);
+        let held = matches!(attempted.effect, Some(WebhookEffect::Disable { .. }));
+        let recorded = record(&parts, attempted).await;
+        parts.feed.tell(Event::Delivery(delivery));
+        if let Some(ended) = &mut self.ended {
+            ended.max_in_flight = Some(webhook.max_in_flight);
+            ended.result = match (recorded, next) {
+                (None, _) => None,
+                (Some(Recorded::Done { lane_goes_on: true }), _) => Some(ForWebhook::More(None)),
+                (Some(Recorded::Done { .. }), Next::Retry { at }) if !held => {
+                    Some(ForWebhook::More(Some(at)))
+                }
+                (Some(_), _) => Some(ForWebhook::Nothing),
+            };
+        }
+    }
+}
+
+/// Records an attempt. While the store fails the outcome is kept and tried again: what a receiver has
+/// accepted is not sent twice for a disk that was full for a moment.
+async fn record(parts: &Parts, attempted: crate::store::Attempted) -> Option<Recorded> {
+    for _ in 0..RECORD_TRIES {
+        match parts.store.record(attempted.clone()).await {
+            Ok(recorded) => return Some(recorded),
+            Err(StoreError::Closed) => return None,
+            Err(error) => {
+                tracing::error!(%error, delivery.id = %attempted.delivery_id, "an attempt could not be recorded; trying again");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+        }
+    }
+    None
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            // The dispatcher is gone only when the process ends.
+            let _ = self.to.send(ended);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What sending to a webhook needs, made ready once for each revision of it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bellhop_webhook::{Secret, Signer, SigningKey};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use jiff::Timestamp;
+
+use crate::{
+    delivery::egress::{EgressPolicy, TargetUrl, UrlRefused},
+    domain::{retry::RetrySchedule, webhook::Webhook},
+    id::WebhookId,
+    store::{Store, StoreError},
+};
+
+/// What every request says of its sender.
+pub const USER_AGENT: &str = concat!("bellhop/", env!("CARGO_PKG_VERSION"));
+
+/// Most webhooks that are kept ready; beyond it the memory is emptied and fills again.
+const MAX_KEPT: usize = 20_000;
+
+/// A webhook, ready to be sent to.
+pub struct Prepared {
+    /// The revision that this is of.
+    pub revision: u64,
+    /// Where to, or why not.
+    pub target: Result<TargetUrl, UrlRefused>,
+    /// What signs.
+    pub signer: Signer,
+    /// The headers that are the same in every request.
+    pub headers: HeaderMap,
+    /// Values of custom headers, which no kept response may contain.
+    pub secrets: Vec<Vec<u8>>,
+    /// One deadline for the whole exchange.
+    pub timeout: Duration,
+    /// When to try again.
+    pub schedule: RetrySchedule,
+    /// Most requests at a time.
+    pub max_in_flight: usize,
+    /// When one of the secrets stops signing.
+    valid_until: Option<Timestamp>,
+}
+
+/// The webhooks that are ready.
+#[derive(Debug)]
+pub struct Directory {
+    store: Arc<dyn Store>,
+    policy: Arc<EgressPolicy>,
+    ready: Mutex<HashMap<WebhookId, Arc<Prepared>>>,
+}
+
+impl Directory {
+    /// Of this store, under this policy.
+    pub fn new(store: Arc<dyn Store>, policy: Arc<EgressPolicy>) -> Self {
+        Self {
+            store,
+            policy,
+            ready: Mutex::default(),
+        }
+    }
+
+    /// The webhook, if it is ready in this revision and its secrets are those of now.
+    pub fn ready(&self, id: WebhookId, revision: u64, now: Timestamp) -> Option<Arc<Prepared>> {
+        let ready = self.ready.lock().expect("no holder panics");
+        ready
+            .get(&id)
+            .filter(|prepared| prepared.is_fresh(revision, now))
+            .cloned()
+    }
+
+    /// Reads the webhook and makes it ready. `None` if it is gone.
+    pub async fn prepare(
+        &self,
+        id: WebhookId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Prepared>>, StoreError> {
+        let Some(webhook) = self.store.webhook(id).await? else {
+            return Ok(None);
+        };
+        let prepared = Arc::new(Prepared::new(&webhook, &self.policy, now));
+        let mut ready = self.ready.lock().expect("no holder panics");
+        if ready.len() >= MAX_KEPT {
+            ready.clear();
+        }
+        ready.insert(id, prepared.clone());
+        Ok(Some(prepared))
+    }
+}
+
+impl Prepared {
+    /// Makes a webhook ready.
+    pub fn new(webhook: &Webhook, policy: &EgressPolicy, now: Timestamp) -> Self {
+        let mut headers = HeaderMap::with_capacity(16);
+        for (name, value) in &webhook.headers {
+            // Both were checked when they were configured.
+            if let (Ok(name), Ok(mut value)) = (
+                name.parse::<HeaderName>(),
+                HeaderValue::from_str(value.expose()),
+            ) {
+                value.set_sensitive(true);
+                headers.append(name, value);
+            }
+        }
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        Self {
+            revision: webhook.revision,
+            target: policy.judge_url(webhook.url.expose()),
+            signer: signer(webhook, now),
+            headers,
+            secrets: webhook
+                .headers
+                .iter()
+                .map(|(_, value)| value.expose().as_bytes().to_vec())
+                .collect(),
+            timeout: webhook.timeout,
+            schedule: webhook.retry_schedule.clone(),
+            max_in_flight: webhook.max_in_flight as usize,
+            valid_until: webhook
+                .active_secrets(now)
+                .filter_map(|secret| secret.expires)
+                .min(),
+        }
+    }
+
+    fn is_fresh(&self, revision: u64, now: Timestamp) -> bool {
+        self.revision == revision && self.valid_until.is_none_or(|until| now < until)
+    }
+}
+
+fn signer(webhook: &Webhook, now: Timestamp) -> Signer {
+    let texts = || {
+        webhook
+            .active_secrets(now)
+            .map(|secret| secret.text.expose())
+    };
+    let secrets: Vec<Secret> = texts().filter_map(|text| text.parse().ok()).collect();
+    let keys: Vec<SigningKey> = texts().filter_map(|text| text.parse().ok()).collect();
+    Signer::new(secrets, keys)
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
+}
