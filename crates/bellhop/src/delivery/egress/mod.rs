@@ -31,9 +31,9 @@ pub(in crate::delivery) use flight::{FLIGHT, Flight, Phase, micros};
 pub use network::{Network, NetworkError};
 pub use policy::{EgressPolicy, PortRange, PortRangeError};
 pub use refused::UrlRefused;
-#[cfg(test)]
-pub(in crate::delivery) use resolve::scripted::ScriptedResolver;
 pub use resolve::{Resolve, ResolveError, SystemResolver};
 pub(in crate::delivery) use stream::{ConnectionFacts, WireLimitExceeded};
 pub use target::{TargetHost, TargetUrl};
+#[cfg(test)]
+pub(in crate::delivery) use tests::scripted::ScriptedResolver;
 pub use tls::Roots;

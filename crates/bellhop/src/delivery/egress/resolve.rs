@@ -165,6 +165,3 @@ fn classify(error: &NetError) -> ResolveError {
         _ => ResolveError::Failed,
     }
 }
-
-#[cfg(test)]
-pub(in crate::delivery) mod scripted;

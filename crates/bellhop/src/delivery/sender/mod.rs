@@ -14,8 +14,6 @@ mod retry_after;
 mod scrub;
 
 #[cfg(test)]
-mod hostile;
-#[cfg(test)]
 mod tests;
 
 pub use classify::{Verdict, classify};

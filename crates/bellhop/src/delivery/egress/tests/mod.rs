@@ -3,6 +3,7 @@
 mod addresses;
 mod connector;
 mod name_servers;
+pub(in crate::delivery) mod scripted;
 mod urls;
 
 use super::{EgressPolicy, Network};

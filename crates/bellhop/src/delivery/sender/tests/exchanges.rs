@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use super::*;
-use crate::delivery::sender::hostile::{Behaviour, header};
+use crate::delivery::sender::tests::hostile::{Behaviour, header};
 
 #[tokio::test]
 async fn a_success_is_recorded() {

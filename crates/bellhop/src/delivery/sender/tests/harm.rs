@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering::SeqCst, time::Instant};
 
 use super::*;
-use crate::delivery::sender::hostile::Behaviour;
+use crate::delivery::sender::tests::hostile::Behaviour;
 
 /// What a receiver can make Bellhop read at most: the limit on the wire and what fits into sockets' buffers.
 const MOST_READ: usize = 8 * 1024 * 1024;

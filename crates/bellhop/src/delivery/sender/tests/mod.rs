@@ -2,6 +2,7 @@
 
 mod exchanges;
 mod harm;
+mod hostile;
 mod transport;
 
 use std::{sync::Arc, time::Duration};
@@ -9,7 +10,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Exchange, PostRequest, Sender, SenderOptions, hostile::Receiver};
+use self::hostile::Receiver;
+use super::{Exchange, PostRequest, Sender, SenderOptions};
 use crate::{
     delivery::egress::{EgressPolicy, TargetUrl},
     domain::cause::Cause,

@@ -8,7 +8,7 @@ use tokio::net::TcpSocket;
 use super::*;
 use crate::delivery::{
     egress::{ResolveError, Roots, ScriptedResolver},
-    sender::hostile::{Authority, Behaviour, Flaw},
+    sender::tests::hostile::{Authority, Behaviour, Flaw},
 };
 
 const HOST: &str = "hooks.example.com";

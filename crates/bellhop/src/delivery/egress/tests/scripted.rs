@@ -5,7 +5,11 @@ use std::{
     sync::{Mutex, atomic::AtomicUsize, atomic::Ordering::SeqCst},
 };
 
-use super::*;
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+
+use crate::delivery::egress::{Resolve, ResolveError};
 
 type Answer = Result<Vec<IpAddr>, ResolveError>;
 
