@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use super::{
     exchange::{KeptHeaders, Response},
     failure,
-    scrub::{scrub_beginning, window},
+    scrub::Scrubber,
 };
 
 const MOST_HEADERS: usize = 64;
@@ -47,14 +47,14 @@ pub struct Limits<'a> {
     /// How much of it is kept.
     pub kept: usize,
     /// What must not be kept.
-    pub secrets: &'a [&'a [u8]],
+    pub scrubber: &'a Scrubber<'a>,
 }
 
 impl Answer {
     pub fn begin(head: &http::response::Parts, limits: Limits<'_>) -> Self {
         Self {
             status: head.status,
-            headers: keep_headers(&head.headers, limits.secrets),
+            headers: keep_headers(&head.headers, limits.scrubber),
             received: Vec::new(),
             body_len: 0,
             complete: false,
@@ -76,7 +76,7 @@ impl Answer {
 
     /// Reads the body up to the limit.
     pub async fn read(&mut self, mut body: Incoming, limits: Limits<'_>) -> BodyEnd {
-        let window = window(limits.kept, limits.secrets);
+        let window = limits.scrubber.window(limits.kept);
         while let Some(frame) = body.frame().await {
             let data = match frame {
                 Ok(frame) => frame.into_data().unwrap_or_default(),
@@ -100,10 +100,11 @@ impl Answer {
 
     /// What is recorded of it.
     pub fn into_response(self, limits: Limits<'_>) -> Response {
-        let body = if limits.secrets.is_empty() && self.received.len() <= limits.kept {
+        let fits = self.received.len() <= limits.kept;
+        let body = if fits && limits.scrubber.is_clean(&self.received) {
             Bytes::from(self.received)
         } else {
-            Bytes::from(scrub_beginning(&self.received, limits.kept, limits.secrets))
+            Bytes::from(limits.scrubber.scrub(&self.received, limits.kept))
         };
         Response {
             status: self.status.as_u16(),
@@ -115,7 +116,7 @@ impl Answer {
     }
 }
 
-fn keep_headers(headers: &HeaderMap, secrets: &[&[u8]]) -> KeptHeaders {
+fn keep_headers(headers: &HeaderMap, scrubber: &Scrubber<'_>) -> KeptHeaders {
     let mut lines = String::with_capacity(headers.len() * 48);
     for (name, value) in headers.iter().take(MOST_HEADERS) {
         let room = MOST_HEADER_BYTES.saturating_sub(lines.len() + name.as_str().len() + 3);
@@ -127,12 +128,17 @@ fn keep_headers(headers: &HeaderMap, secrets: &[&[u8]]) -> KeptHeaders {
         if name == SET_COOKIE {
             // The receiver's own secret.
             lines.push_str("[redacted]");
+        } else if scrubber.is_clean(value.as_bytes()) {
+            push_text(&mut lines, value.as_bytes(), room);
         } else {
-            let value = scrub_beginning(value.as_bytes(), room, secrets);
-            let text = String::from_utf8_lossy(&value);
-            lines.push_str(&text[..text.floor_char_boundary(room)]);
+            push_text(&mut lines, &scrubber.scrub(value.as_bytes(), room), room);
         }
         lines.push('\n');
     }
     KeptHeaders { lines }
+}
+
+fn push_text(lines: &mut String, value: &[u8], room: usize) {
+    let text = String::from_utf8_lossy(value);
+    lines.push_str(&text[..text.floor_char_boundary(room)]);
 }

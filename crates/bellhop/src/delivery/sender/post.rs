@@ -19,6 +19,7 @@ use super::{
     exchange::Exchange,
     failure,
     payload::Payload,
+    scrub::Scrubber,
 };
 use crate::{
     delivery::egress::{
@@ -132,22 +133,12 @@ impl Sender {
         let flight = Arc::new(Flight::new(request.connect_timeout));
         let timeout = request.timeout;
         let deadline = Instant::from_std(flight.started + timeout);
-        let of_query: Vec<&[u8]>;
-        let secrets = if request.target.query_values().is_empty() {
-            request.secrets
-        } else {
-            of_query = request
-                .secrets
-                .iter()
-                .copied()
-                .chain(request.target.query_values().iter().map(Vec::as_slice))
-                .collect();
-            &of_query
-        };
+        let of_query = request.target.query_values().iter().map(Vec::as_slice);
+        let scrubber = Scrubber::new(request.secrets.iter().copied().chain(of_query));
         let limits = Limits {
             response_limit: request.response_limit,
             kept: request.kept,
-            secrets,
+            scrubber: &scrubber,
         };
 
         let mut seen = Seen::default();

@@ -12,40 +12,76 @@ const LONGEST_FORM: usize = 6;
 /// Replaces every occurrence of a secret by `[redacted]`: as it is, in other case, JSON-escaped, percent-encoded, or
 /// with HTML's character references. A beginning of a secret at the very end is replaced too.
 pub fn scrub(body: &[u8], secrets: &[&[u8]]) -> Vec<u8> {
-    scrub_beginning(body, usize::MAX, secrets)
+    Scrubber::new(secrets.iter().copied()).scrub(body, usize::MAX)
 }
 
-/// How many bytes must be at hand to scrub the first `kept` of them.
-pub fn window(kept: usize, secrets: &[&[u8]]) -> usize {
-    let longest = secrets.iter().map(|secret| secret.len()).max().unwrap_or(0);
-    kept.saturating_add(longest.saturating_mul(LONGEST_FORM))
+/// Finds the secrets of one exchange.
+#[derive(Debug)]
+pub struct Scrubber<'a> {
+    secrets: Vec<&'a [u8]>,
+    /// The bytes with which an occurrence can begin. Most of a response is passed over by a look at this.
+    begins: [bool; 256],
 }
 
-/// Scrubs the first `kept` bytes, looking at those after them so that a secret which the limit cuts is found. The
-/// result is never longer than `kept`.
-pub fn scrub_beginning(received: &[u8], kept: usize, secrets: &[&[u8]]) -> Vec<u8> {
-    let end = received.len().min(kept);
-    let secrets: Vec<&[u8]> = secrets
-        .iter()
-        .copied()
-        .filter(|secret| secret.len() >= SHORTEST_SECRET)
-        .collect();
-    if secrets.is_empty() {
-        return received[..end].to_vec();
-    }
-    let mut clean = Vec::with_capacity(end);
-    let mut at = 0;
-    while at < end {
-        if let Some(length) = find_longest(&received[at..], &secrets) {
-            clean.extend_from_slice(REDACTED);
-            at += length;
-        } else {
-            clean.push(received[at]);
-            at += 1;
+impl<'a> Scrubber<'a> {
+    pub fn new(secrets: impl Iterator<Item = &'a [u8]>) -> Self {
+        let secrets: Vec<&[u8]> = secrets
+            .filter(|secret| secret.len() >= SHORTEST_SECRET)
+            .collect();
+        let mut begins = [false; 256];
+        for secret in &secrets {
+            for byte in [
+                secret[0].to_ascii_lowercase(),
+                secret[0].to_ascii_uppercase(),
+                b'%',
+                b'\\',
+                b'&',
+                b'+',
+            ] {
+                begins[usize::from(byte)] = true;
+            }
         }
+        Self { secrets, begins }
     }
-    clean.truncate(kept);
-    clean
+
+    /// How many bytes must be at hand to scrub the first `kept` of them.
+    pub fn window(&self, kept: usize) -> usize {
+        let longest = self
+            .secrets
+            .iter()
+            .map(|secret| secret.len())
+            .max()
+            .unwrap_or(0);
+        kept.saturating_add(longest.saturating_mul(LONGEST_FORM))
+    }
+
+    /// Whether there is nothing to replace.
+    pub fn is_clean(&self, received: &[u8]) -> bool {
+        self.find(received, 0, received.len()).is_none()
+    }
+
+    /// Scrubs the first `kept` bytes, looking at those after them so that a secret which the limit cuts is found. The
+    /// result is never longer than `kept`.
+    pub fn scrub(&self, received: &[u8], kept: usize) -> Vec<u8> {
+        let end = received.len().min(kept);
+        let mut clean = Vec::with_capacity(end);
+        let mut at = 0;
+        while let Some((found, length)) = self.find(received, at, end) {
+            clean.extend_from_slice(&received[at..found]);
+            clean.extend_from_slice(REDACTED);
+            at = found + length;
+        }
+        clean.extend_from_slice(received.get(at..end).unwrap_or_default());
+        clean.truncate(kept);
+        clean
+    }
+
+    /// Where the next secret that begins in `from..end` begins, and its length.
+    fn find(&self, received: &[u8], from: usize, end: usize) -> Option<(usize, usize)> {
+        (from..end)
+            .filter(|at| self.begins[usize::from(received[*at])])
+            .find_map(|at| Some((at, find_longest(&received[at..], &self.secrets)?)))
+    }
 }
 
 /// The length in `text` of the longest secret that begins there.
@@ -196,12 +232,9 @@ mod tests {
     fn finds_what_the_limit_cuts() {
         let secret: &[u8] = b"0123456789abcdef";
         let body = [b"xxxx".as_slice(), secret, b"yyyy"].concat();
+        let scrubber = Scrubber::new([secret].into_iter());
         for kept in 0..body.len() {
-            let clean = scrub_beginning(
-                &body[..body.len().min(window(kept, &[secret]))],
-                kept,
-                &[secret],
-            );
+            let clean = scrubber.scrub(&body[..body.len().min(scrubber.window(kept))], kept);
             assert!(clean.len() <= kept);
             assert!(!clean.windows(2).any(|pair| pair == b"01"), "{kept}");
         }
@@ -217,7 +250,7 @@ mod tests {
         fn no_secret_survives(parts in prop::collection::vec("[a-c%\\\\&;u0-2]{0,12}", 1..6), kept in 0usize..80) {
             let secret = "ab%1c\\u002";
             let body = parts.join(secret);
-            let clean = scrub_beginning(body.as_bytes(), kept, &[secret.as_bytes()]);
+            let clean = Scrubber::new([secret.as_bytes()].into_iter()).scrub(body.as_bytes(), kept);
             prop_assert!(!clean.windows(secret.len()).any(|window| window == secret.as_bytes()));
             prop_assert!(clean.len() <= kept);
         }
