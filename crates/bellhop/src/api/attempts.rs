@@ -4,7 +4,7 @@ use bellhop_webhook::{Action, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, Mes
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{objects::Headers, times::UtcMillisecond};
+use super::{TestResult, objects::Headers, times::UtcMillisecond};
 use crate::{
     domain::{
         delivery::{Attempt, Delivery, Response, Timings},
@@ -20,8 +20,11 @@ pub struct SentTo {
     /// Masked; `None` if the webhook is gone.
     url: Option<String>,
     message_id: MessageId,
-    /// Sequence, the one before it, action; `None` for a test message.
-    place: Option<(u64, u64, Action)>,
+    action: Action,
+    /// 0 for a test message.
+    sequence: u64,
+    /// See [`Delivery::previous`].
+    previous: u64,
     /// Names of the webhook's further headers.
     extra: Vec<String>,
     /// Masked.
@@ -118,26 +121,30 @@ impl SentTo {
         Self {
             url: webhook.map(|webhook| masked_url(webhook.url.expose())),
             message_id: delivery.message_id(),
-            place: Some((delivery.sequence, delivery.previous, delivery.action)),
+            action: delivery.action,
+            sequence: delivery.sequence,
+            previous: delivery.previous,
             extra: webhook.map(names).unwrap_or_default(),
             body,
         }
     }
 
     /// Of a test message.
-    pub fn test(webhook: &Webhook, message_id: MessageId) -> Self {
+    pub fn test(webhook: &Webhook, tested: &TestResult) -> Self {
         Self {
             url: Some(masked_url(webhook.url.expose())),
-            message_id,
-            place: None,
+            message_id: tested.message_id,
+            action: tested.action,
+            sequence: 0,
+            previous: 0,
             extra: names(webhook),
-            body: None,
+            body: masked_body(tested.action, &tested.body),
         }
     }
 
     /// The headers as they were sent with this attempt, by the same rules.
     fn headers(&self, attempt: &Attempt) -> Headers {
-        let mut headers = vec![
+        let headers = [
             ("content-type", "application/json".to_owned()),
             (
                 "user-agent",
@@ -146,16 +153,12 @@ impl SentTo {
             (HEADER_ID, self.message_id.to_string()),
             (HEADER_TIMESTAMP, attempt.started.as_second().to_string()),
             (HEADER_SIGNATURE, attempt.signature.clone()),
-            ("traceparent", attempt.traceparent.clone()),
+            ("bellhop-action", self.action.as_str().to_owned()),
+            ("bellhop-sequence", self.sequence.to_string()),
+            ("bellhop-previous", self.previous.to_string()),
             ("bellhop-attempt", attempt.number.to_string()),
+            ("traceparent", attempt.traceparent.clone()),
         ];
-        if let Some((sequence, previous, action)) = self.place {
-            headers.extend([
-                ("bellhop-action", action.as_str().to_owned()),
-                ("bellhop-sequence", sequence.to_string()),
-                ("bellhop-previous", previous.to_string()),
-            ]);
-        }
         let own = headers
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value));

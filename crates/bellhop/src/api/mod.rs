@@ -8,7 +8,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bellhop_webhook::MessageId;
+use bellhop_webhook::{Action, MessageId};
+use bytes::Bytes;
 
 use crate::domain::{delivery::Attempt, webhook::Webhook};
 
@@ -84,6 +85,10 @@ pub trait TestSender: Send + Sync + fmt::Debug {
 pub struct TestResult {
     /// Its id.
     pub message_id: MessageId,
+    /// The action that it pretends.
+    pub action: Action,
+    /// Its bytes.
+    pub body: Bytes,
     /// The attempt, if it ended in time.
     pub attempt: Option<Attempt>,
 }

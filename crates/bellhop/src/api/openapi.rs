@@ -93,7 +93,10 @@ fn complete() -> Value {
         serde_json::to_value(Document::openapi()).expect("the document always serialises");
     for route in routes::list() {
         let method = route.method.as_str().to_lowercase();
-        if let Some(operation) = document["paths"][route.path][method].as_object_mut() {
+        let operation = document["paths"]
+            .get_mut(route.path)
+            .and_then(|item| item.get_mut(method)?.as_object_mut());
+        if let Some(operation) = operation {
             complete_operation(route, operation);
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{RawPathParams, Request, State},
+    extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
     response::Response,
     routing::{MethodFilter, MethodRouter, on},
 };
@@ -26,6 +26,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_REQUEST_ID: usize = 128;
 
+type PathParts = Result<RawPathParams, RawPathParamsRejection>;
+
 /// What is remembered of a request until its answer.
 struct Visit {
     begun: Instant,
@@ -41,7 +43,7 @@ where
 {
     on(
         filter(route),
-        move |State(api): State<ApiState>, path: RawPathParams, request: Request| {
+        move |State(api): State<ApiState>, path: PathParts, request: Request| {
             let handler = handler.clone();
             async move {
                 let (parts, body) = request.into_parts();
@@ -64,7 +66,7 @@ where
 {
     on(
         filter(route),
-        move |State(api): State<ApiState>, path: RawPathParams, request: Request| {
+        move |State(api): State<ApiState>, path: PathParts, request: Request| {
             let handler = handler.clone();
             async move {
                 let visit = Visit::begin(&api, request.headers());
@@ -92,7 +94,7 @@ async fn admit(
     route: &'static RouteInfo,
     api: &ApiState,
     parts: Parts,
-    path: &RawPathParams,
+    path: &PathParts,
     body: Body,
 ) -> Result<Call, ApiError> {
     let now = api.lifecycle().now();
@@ -168,9 +170,10 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     }
 }
 
-/// No path has more than one part that varies.
-fn first(path: &RawPathParams) -> Option<String> {
-    path.iter().next().map(|(_, value)| value.to_owned())
+/// No path has more than one part that varies. What is not UTF-8 there names nothing.
+fn first(path: &PathParts) -> Option<String> {
+    let (_, value) = path.as_ref().ok()?.iter().next()?;
+    Some(value.to_owned())
 }
 
 impl Visit {
@@ -221,8 +224,10 @@ impl Visit {
         api: &ApiState,
         reply: Reply,
     ) -> Response {
+        let status = reply.status().as_u16();
+        tracing::debug!(route, method, status, request_id = %self.request_id, "answered");
         let metrics = &api.options.metrics;
-        metrics.http_request(route, method, reply.status().as_u16(), self.begun.elapsed());
+        metrics.http_request(route, method, status, self.begun.elapsed());
         let mut response = reply.into_response();
         let headers = response.headers_mut();
         // Answers hold what only this caller may see, some of it once.

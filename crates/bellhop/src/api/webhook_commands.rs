@@ -18,6 +18,9 @@ use crate::{
 };
 
 const MAX_REASON: usize = 500;
+/// How long a caller waits for the outcome of a test unless it says otherwise: it is recorded nowhere, so an
+/// answer without it is of little use.
+const TEST_WAIT: Duration = Duration::from_secs(10);
 /// The longest overlap of two secrets: a week.
 const MAX_OVERLAP_SECONDS: u32 = 7 * 86_400;
 
@@ -76,8 +79,8 @@ pub async fn resume(call: Call) -> Result<Reply, ApiError> {
     set_state(&call, WebhookState::Enabled, None).await
 }
 
-/// Sends a test message, now and outside every lane; it is not recorded. With `Prefer: wait=10` the answer
-/// waits for its outcome.
+/// Sends a test message, now and outside every lane; it is not recorded. The answer waits for its outcome:
+/// 10 seconds, or as long as `Prefer: wait=N` says.
 #[utoipa::path(post, path = "/v1/webhooks/{Id}/test", tag = "Webhooks",
     params(("Id" = Uuid, Path, description = "Of the webhook."),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: up to N seconds, at most 60.")),
@@ -86,9 +89,9 @@ pub async fn resume(call: Call) -> Result<Reply, ApiError> {
 pub async fn test(call: Call) -> Result<Reply, ApiError> {
     call.read::<Nothing>()?.1.finish()?;
     let webhook = find(&call).await?;
-    let wait = call.wait().unwrap_or(Duration::ZERO);
+    let wait = call.wait().unwrap_or(TEST_WAIT);
     let tested = call.api.options.test_sender.send_test(&webhook, wait).await;
-    let sent = SentTo::test(&webhook, tested.message_id);
+    let sent = SentTo::test(&webhook, &tested);
     let status = if tested.attempt.is_some() {
         StatusCode::OK
     } else {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bellhop_webhook::{Integration, IntegrationChanged, Message, MessageId};
+use bytes::Bytes;
 
 use crate::{
     api::{TestResult, TestSender},
@@ -29,13 +30,14 @@ impl TestSender for WebhookTest {
     async fn send_test(&self, webhook: &Webhook, wait: Duration) -> TestResult {
         let message_id = MessageId::test(bytes(&*self.random));
         let message = sample();
+        let (action, body) = (message.action(), Bytes::from(message.to_bytes()));
         let outgoing = Outgoing {
             message_id: message_id.to_string(),
-            action: message.action(),
+            action,
             sequence: 0,
             previous: 0,
             number: 1,
-            body: message.to_bytes().into(),
+            body: body.clone(),
         };
         let prepared = Prepared::new(webhook, &self.policy, self.attempts.clock.now());
         let attempts = self.attempts.clone();
@@ -47,6 +49,8 @@ impl TestSender for WebhookTest {
             .and_then(Result::ok);
         TestResult {
             message_id,
+            action,
+            body,
             attempt,
         }
     }

@@ -1,3 +1,14 @@
 //! The API, from its routes to a real store.
 
+mod access;
+mod idempotency;
+mod introspection;
 mod journey;
+mod keys;
+mod openapi;
+mod pages;
+mod probes;
+mod problems;
+mod replays;
+mod secrets;
+mod webhooks;

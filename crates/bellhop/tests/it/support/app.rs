@@ -20,7 +20,8 @@ use bellhop::{
     telemetry::Metrics,
     vault::Vault,
 };
-use bellhop_webhook::MessageId;
+use bellhop_webhook::{Action, MessageId};
+use bytes::Bytes;
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -116,6 +117,10 @@ impl TestApp {
     }
 
     /// Asks without a key.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better where it is called"
+    )]
     pub fn ask(&self, method: Method, path: &str) -> Asking<'_> {
         Asking::new(&self.router, &method, path)
     }
@@ -227,6 +232,8 @@ impl TestSender for RecordedTests {
         self.0.lock().unwrap().push((webhook.clone(), wait));
         TestResult {
             message_id: MessageId::test([5; 16]),
+            action: Action::IntegrationEnabled,
+            body: Bytes::from_static(b"{}"),
             attempt: None,
         }
     }
