@@ -4,3 +4,5 @@ pub mod answer;
 pub mod app;
 pub mod clock;
 pub mod random;
+pub mod receiver;
+pub mod sending;
