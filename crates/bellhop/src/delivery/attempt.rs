@@ -27,6 +27,10 @@ const PREVIOUS: HeaderName = HeaderName::from_static("bellhop-previous");
 const NUMBER: HeaderName = HeaderName::from_static("bellhop-attempt");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// What is said of a body that was erased.
+const ERASED: &str =
+    "The message carried an access token and was erased. Regenerate the token to send a new one.";
+
 /// Makes attempts.
 #[derive(Debug, Clone)]
 pub struct Attempts {
@@ -66,15 +70,13 @@ impl Attempts {
             number: claim.number,
             body,
         });
-        let (attempt, retry_after) = match outgoing {
-            Some(outgoing) => self.send(&outgoing, webhook).await,
-            None => {
-                let detail = "The message carried an access token and was erased. Regenerate the token to send a new one.";
-                (
-                    unsent(claim.number, self.clock.now(), Cause::Erased, detail.into()),
-                    None,
-                )
-            }
+        let (attempt, retry_after) = if let Some(outgoing) = outgoing {
+            self.send(&outgoing, webhook).await
+        } else {
+            (
+                unsent(claim.number, self.clock.now(), Cause::Erased, ERASED.into()),
+                None,
+            )
         };
         let outcome = match attempt.cause {
             None => Outcome::Succeeded,

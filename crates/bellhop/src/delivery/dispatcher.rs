@@ -160,12 +160,12 @@ impl Dispatcher {
                     made += taken
                         .into_iter()
                         .map(|of| self.start(of, now))
-                        .sum::<usize>()
+                        .sum::<usize>();
                 }
                 Err(error) => {
-                    webhooks
-                        .into_iter()
-                        .for_each(|webhook| self.make_ready(webhook));
+                    for webhook in webhooks {
+                        self.make_ready(webhook);
+                    }
                     return Err(error);
                 }
             }
@@ -302,9 +302,9 @@ impl Dispatcher {
                 tracing::error!(%error, "claims could not be given back");
             }
             let retry = crate::domain::retry::later(self.parts.attempts.clock.now(), STORE_PAUSE);
-            given_up
-                .into_iter()
-                .for_each(|(_, webhook)| self.plan(webhook, retry));
+            for (_, webhook) in given_up {
+                self.plan(webhook, retry);
+            }
         }
     }
 

@@ -33,8 +33,6 @@ pub struct Scripted {
 /// One request as it came.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// Path and query.
-    pub path: String,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its bytes.
@@ -157,9 +155,7 @@ async fn answer(
     let text = scripted
         .body
         .replace("{echo}", &String::from_utf8_lossy(&body));
-    let path = head.uri.to_string();
     shared.received.lock().unwrap().push(Received {
-        path,
         headers: head.headers,
         body,
     });
