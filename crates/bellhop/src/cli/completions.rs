@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{Cli, Failure};
 
-/// Print a script that completes bellhop's commands and flags in a shell.
+/// Print a shell's script for completing commands and flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -58,10 +58,9 @@ pub fn run(command: &Command) -> Result<(), Failure> {
 }
 
 fn table(shown: &[Shown], with_origin: bool) -> Vec<String> {
-    let value = |one: &Shown| {
-        one.value
-            .clone()
-            .unwrap_or_else(|| unset(one.name).to_owned())
+    let value = |one: &Shown| match &one.value {
+        Some(value) if !value.is_empty() => value.clone(),
+        _ => unset(one.name).to_owned(),
     };
     let name_width = shown.iter().map(|one| one.name.len()).max().unwrap_or(0);
     let value_width = shown.iter().map(|one| value(one).len()).max().unwrap_or(0);

@@ -4,6 +4,7 @@ mod completions;
 mod config_show;
 mod failure;
 mod flags;
+mod openapi;
 pub mod receive;
 mod secret_input;
 mod style;
@@ -37,6 +38,7 @@ enum Command {
     Verify(verify::Args),
     #[command(subcommand)]
     Config(config_show::Command),
+    Openapi(openapi::Args),
     Completions(completions::Args),
     Man(completions::ManArgs),
 }
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Receive(args) => receive::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Config(command) => config_show::run(&command),
+        Command::Openapi(_) => openapi::run(),
         Command::Completions(args) => completions::run(&args),
         Command::Man(_) => completions::man(),
     };

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::clock::{Clock as _, SystemClock};
 
-/// Explain whether and why a webhook's signature does or does not verify.
+/// Explain why a webhook's signature does or does not verify.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -2,5 +2,6 @@
 
 mod api;
 mod delivery;
+mod cli;
 mod support;
 mod tidy;

@@ -19,6 +19,7 @@ use anstream::eprintln;
 use tokio::sync::mpsc;
 
 pub use behaviour::{Behaviour, BehaviourError, SYNTAX};
+pub use mask::masked;
 pub use order::Order;
 pub use received::{Answer, Received, Signature};
 pub use receiver::{BEHAVE_PATH, Receiver, ReceiverParts};
@@ -31,7 +32,9 @@ use super::{
 };
 use crate::{clock::SystemClock, random::SystemRandom};
 
-/// Receive webhooks on this machine: show each one, check its signature and its order, behave well or badly.
+/// Receive webhooks on this machine, and behave well or badly.
+///
+/// Shows each one with the verdict on its signature and its order.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -126,7 +129,7 @@ async fn show_all(args: &Args, mut received: mpsc::Receiver<Received>) -> Result
             Output::Table => {
                 writeln!(out, "{}", print::line(&received))?;
                 if args.bodies {
-                    writeln!(out, "    {DIM}{}{DIM:#}", mask::masked(&received.body))?;
+                    writeln!(out, "    {DIM}{}{DIM:#}", masked(&received.body))?;
                 }
             }
             Output::Jsonl => writeln!(out, "{}", print::object(&received))?,
