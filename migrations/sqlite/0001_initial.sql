@@ -79,6 +79,7 @@ CREATE TABLE deliveries (
     sequence        INTEGER NOT NULL,
     previous        INTEGER NOT NULL,
     action          TEXT NOT NULL,
+    profile         TEXT NOT NULL,   -- the webhook's when it was made: it decides which bytes are sent, for good
     state           TEXT NOT NULL CHECK (state IN ('Pending', 'Delivered', 'Failed', 'Discarded')),
     cause           TEXT,
     reason          TEXT,

@@ -85,6 +85,15 @@ impl Apply<'_> {
         at: jiff::Timestamp,
     ) -> Result<(Written, Vec<crate::id::WebhookId>), CommitError> {
         let mut delivery = self.delivery(id)?;
+        let gate = self
+            .batch
+            .webhooks
+            .gate(self.connection, delivery.webhook_id);
+        if gate.map_err(database)?.is_none() {
+            return Err(CommitError::NotNow(
+                "The webhook of this delivery was deleted: there is nowhere to send it.".into(),
+            ));
+        }
         if delivery.state == DeliveryState::Pending && delivery.next_attempt.is_none() {
             return Err(CommitError::NotNow(
                 "This delivery waits behind an earlier one of its lane. Replay or discard that one first.".into(),
@@ -100,6 +109,9 @@ impl Apply<'_> {
             )
             .and_then(|mut update| update.execute(params![id, to_ms(at), planned.map(to_ms)]))
             .map_err(database)?;
+        self.batch
+            .claims
+            .wait_for_lane(delivery.webhook_id, delivery.integration_id);
         let due = vec![delivery.webhook_id];
         Ok((Written::Delivery(Box::new(delivery)), due))
     }

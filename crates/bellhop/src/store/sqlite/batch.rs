@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use bellhop_webhook::Profile;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -45,7 +44,6 @@ pub struct Subscriptions(HashMap<ApplicationId, Arc<[Subscription]>>);
 pub struct WebhookGate {
     pub state: WebhookState,
     pub not_before: Option<Timestamp>,
-    pub profile: Profile,
     pub revision: u64,
 }
 
@@ -156,14 +154,13 @@ impl Webhooks {
         }
         let gate = connection
             .prepare_cached(
-                "SELECT state, not_before_ms, profile, revision FROM webhooks WHERE id = ?1 AND deleted_ms IS NULL",
+                "SELECT state, not_before_ms, revision FROM webhooks WHERE id = ?1 AND deleted_ms IS NULL",
             )?
             .query_row([id], |row| {
                 Ok(WebhookGate {
                     state: text(row, 0)?,
                     not_before: row.get::<_, Option<i64>>(1)?.map(from_ms),
-                    profile: text(row, 2)?,
-                    revision: row.get(3)?,
+                    revision: row.get(2)?,
                 })
             })
             .optional()?;

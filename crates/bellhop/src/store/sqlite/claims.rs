@@ -26,9 +26,12 @@ use crate::{
 #[derive(Default)]
 pub struct Claims {
     held: HashMap<DeliveryId, Held>,
-    of_webhook: HashMap<WebhookId, usize>,
+    /// The lanes that have an attempt under way, and whether another of their deliveries waits for it.
+    lanes: HashMap<Lane, bool>,
     last_fence: u64,
 }
+
+type Lane = (WebhookId, IntegrationId);
 
 /// One claim.
 #[derive(Debug, Clone, Copy)]
@@ -50,20 +53,15 @@ impl Claims {
 
     /// It is claimed no longer.
     pub fn end(&mut self, id: DeliveryId) {
-        if let Some(held) = self.held.remove(&id)
-            && let Some(n) = self.of_webhook.get_mut(&held.webhook_id)
-        {
-            *n -= 1;
-            if *n == 0 {
-                self.of_webhook.remove(&held.webhook_id);
-            }
+        if let Some(held) = self.held.remove(&id) {
+            self.lanes.remove(&held.lane());
         }
     }
 
     /// Nothing of this webhook is claimed any longer.
     pub fn end_all_of(&mut self, webhook: WebhookId) {
         self.held.retain(|_, held| held.webhook_id != webhook);
-        self.of_webhook.remove(&webhook);
+        self.lanes.retain(|(of, _), _| *of != webhook);
     }
 
     /// Gives claims back.
@@ -77,7 +75,22 @@ impl Claims {
 
     fn hold(&mut self, id: DeliveryId, held: Held) {
         self.held.insert(id, held);
-        *self.of_webhook.entry(held.webhook_id).or_default() += 1;
+        self.lanes.insert(held.lane(), false);
+    }
+
+    /// Notes that a delivery waits for the attempt that is under way in its lane. Says whether one is.
+    pub fn wait_for_lane(&mut self, webhook: WebhookId, integration: IntegrationId) -> bool {
+        let waits = self.lanes.get_mut(&(webhook, integration));
+        waits.is_some_and(|waits| {
+            *waits = true;
+            true
+        })
+    }
+}
+
+impl Held {
+    fn lane(&self) -> Lane {
+        (self.webhook_id, self.integration_id)
     }
 }
 
@@ -88,11 +101,25 @@ pub fn claim(
     batch: &mut Batch,
     request: &ClaimRequest,
 ) -> Result<Vec<WebhookClaims>, StoreError> {
-    request
-        .wants
-        .iter()
-        .map(|want| claim_of_webhook(connection, vault, batch, request.now, *want))
-        .collect()
+    let mut all = Vec::with_capacity(request.wants.len());
+    for want in &request.wants {
+        let mut taken = WebhookClaims {
+            webhook_id: want.webhook_id,
+            revision: 0,
+            claims: Vec::new(),
+            next_due: None,
+        };
+        let result = claim_of_webhook(connection, vault, batch, request.now, *want, &mut taken);
+        all.push(taken);
+        if let Err(error) = result {
+            // Nobody learns of what was taken: it is free again.
+            for claim in all.iter().flat_map(|taken| &taken.claims) {
+                batch.claims.end(claim.delivery_id);
+            }
+            return Err(error);
+        }
+    }
+    Ok(all)
 }
 
 fn claim_of_webhook(
@@ -101,47 +128,37 @@ fn claim_of_webhook(
     batch: &mut Batch,
     now: Timestamp,
     want: Want,
-) -> Result<WebhookClaims, StoreError> {
+    taken: &mut WebhookClaims,
+) -> Result<(), StoreError> {
     let webhook_id = want.webhook_id;
-    let mut taken = WebhookClaims {
-        webhook_id,
-        revision: 0,
-        claims: Vec::new(),
-        next_due: None,
-    };
     let Some(gate) = batch.webhooks.gate(connection, webhook_id)? else {
-        return Ok(taken);
+        return Ok(());
     };
     taken.revision = gate.revision;
     if gate.state != WebhookState::Enabled {
-        return Ok(taken);
+        return Ok(());
     }
     if let Some(not_before) = gate.not_before.filter(|not_before| now < *not_before) {
         taken.next_due = earliest(connection, batch, webhook_id)?.map(|due| due.max(not_before));
-        return Ok(taken);
+        return Ok(());
     }
-    // What is claimed stands in the index as well and is skipped: read that many more, and one to see
-    // whether there is more.
-    let claimed = batch
-        .claims
-        .of_webhook
-        .get(&webhook_id)
-        .copied()
-        .unwrap_or(0);
+    // What is claimed stands in the index as well and is skipped.
     let mut select = connection.prepare_cached(
         "SELECT d.id, d.integration_id, d.sequence, d.previous, d.action, d.state, d.attempt_count, d.tries, \
          d.planned_ms, d.created_ms, d.next_attempt_ms, m.is_sealed, \
-         CASE WHEN ?3 THEN COALESCE(m.body_2025, m.body) ELSE m.body END \
+         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END \
          FROM deliveries d CROSS JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence \
          WHERE d.webhook_id = ?1 AND d.next_attempt_ms IS NOT NULL \
-         ORDER BY d.next_attempt_ms LIMIT ?2",
+         ORDER BY d.next_attempt_ms",
     )?;
-    let limit = want.limit + claimed + 1;
-    let is_2025 = gate.profile == bellhop_webhook::Profile::V2025;
-    let mut found = select.query(params![webhook_id, limit as i64, is_2025])?;
+    let mut found = select.query([webhook_id])?;
     while let Some(row) = found.next()? {
         let id: DeliveryId = row.get(0)?;
         if batch.claims.holds(id) {
+            continue;
+        }
+        // A replay and the head of its lane may both be due: one after the other.
+        if batch.claims.wait_for_lane(webhook_id, row.get(1)?) {
             continue;
         }
         let due = from_ms(row.get(10)?);
@@ -166,7 +183,7 @@ fn claim_of_webhook(
         );
         taken.claims.push(claim);
     }
-    Ok(taken)
+    Ok(())
 }
 
 fn read_claim(
@@ -198,19 +215,19 @@ fn read_claim(
     })
 }
 
-/// The earliest due delivery of a webhook that is not claimed.
+/// The earliest due delivery of a webhook whose lane has no attempt under way.
 fn earliest(
     connection: &Connection,
     batch: &Batch,
     webhook: WebhookId,
 ) -> rusqlite::Result<Option<Timestamp>> {
     let mut select = connection.prepare_cached(
-        "SELECT id, next_attempt_ms FROM deliveries WHERE webhook_id = ?1 AND next_attempt_ms IS NOT NULL \
+        "SELECT integration_id, next_attempt_ms FROM deliveries WHERE webhook_id = ?1 AND next_attempt_ms IS NOT NULL \
          ORDER BY next_attempt_ms",
     )?;
     let mut rows = select.query([webhook])?;
     while let Some(row) = rows.next()? {
-        if !batch.claims.holds(row.get(0)?) {
+        if !batch.claims.lanes.contains_key(&(webhook, row.get(0)?)) {
             return Ok(Some(from_ms(row.get(1)?)));
         }
     }
@@ -254,8 +271,11 @@ pub fn record(
             held.sequence,
             attempted.at,
         )?;
+    let is_waited_for = batch.claims.lanes.get(&held.lane()) == Some(&true);
     batch.recorded.insert(id);
-    Ok(Recorded::Done { lane_goes_on })
+    Ok(Recorded::Done {
+        lane_goes_on: lane_goes_on || is_waited_for,
+    })
 }
 
 fn state_after(before: DeliveryState, next: Next) -> DeliveryState {

@@ -116,9 +116,7 @@ fn tell(apply: &mut Apply<'_>, change: Change) -> Outcome {
         .collect();
     let mut due = Vec::with_capacity(wanted.len());
     for subscription in wanted {
-        if insert_delivery(apply, &integration, &message, subscription.webhook_id)
-            .map_err(database)?
-        {
+        if insert_delivery(apply, &integration, &message, subscription).map_err(database)? {
             due.push(subscription.webhook_id);
         }
     }
@@ -136,8 +134,9 @@ fn insert_delivery(
     apply: &mut Apply<'_>,
     integration: &Integration,
     message: &NewMessage,
-    webhook: WebhookId,
+    subscription: Subscription,
 ) -> rusqlite::Result<bool> {
+    let webhook = subscription.webhook_id;
     let tail = if message.sequence == 1 {
         Tail {
             previous: 0,
@@ -153,8 +152,8 @@ fn insert_delivery(
         .connection
         .prepare_cached(
             "INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, \
-             state, attempt_count, tries, next_attempt_ms, created_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'Pending', 0, 0, ?8, ?9)",
+             profile, state, attempt_count, tries, next_attempt_ms, created_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'Pending', 0, 0, ?9, ?10)",
         )?
         .execute(params![
             id,
@@ -164,6 +163,7 @@ fn insert_delivery(
             message.sequence,
             tail.previous,
             message.action.as_str(),
+            subscription.profile.as_str(),
             next_attempt,
             at,
         ])?;
@@ -180,30 +180,31 @@ struct Tail {
     is_waiting: bool,
 }
 
-/// Reads a lane backwards. Deliveries end in order, but for those that a person discards: behind the
-/// newest one that ended by itself, nothing is pending.
+/// Reads a lane backwards. Deliveries end in order, but for those that a person discards (and perhaps
+/// sends again later): before the newest one that ended by itself, nothing is pending.
 fn tail(
     connection: &Connection,
     integration: IntegrationId,
     webhook: WebhookId,
 ) -> rusqlite::Result<Tail> {
     let mut select = connection.prepare_cached(
-        "SELECT sequence, state FROM deliveries WHERE integration_id = ?1 AND webhook_id = ?2 \
-         ORDER BY sequence DESC",
+        "SELECT sequence, state, reason IS NOT NULL FROM deliveries \
+         WHERE integration_id = ?1 AND webhook_id = ?2 ORDER BY sequence DESC",
     )?;
     let mut rows = select.query(params![integration, webhook])?;
     let mut previous = None;
     while let Some(row) = rows.next()? {
         previous = previous.or(Some(row.get(0)?));
-        match super::values::text(row, 1)? {
-            DeliveryState::Pending => {
-                return Ok(Tail {
-                    previous: previous.unwrap_or(0),
-                    is_waiting: true,
-                });
-            }
-            DeliveryState::Delivered | DeliveryState::Failed => break,
-            DeliveryState::Discarded => {}
+        let (state, was_discarded): (DeliveryState, bool) =
+            (super::values::text(row, 1)?, row.get(2)?);
+        if state == DeliveryState::Pending {
+            return Ok(Tail {
+                previous: previous.unwrap_or(0),
+                is_waiting: true,
+            });
+        }
+        if !was_discarded {
+            break;
         }
     }
     Ok(Tail {

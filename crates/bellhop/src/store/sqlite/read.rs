@@ -214,9 +214,9 @@ pub fn body(
 ) -> Result<Option<MessageBody>, StoreError> {
     let mut select = connection.prepare_cached(
         "SELECT m.integration_id, m.sequence, m.is_sealed, \
-         CASE WHEN w.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END \
+         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END \
          FROM deliveries d JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence \
-         JOIN webhooks w ON w.id = d.webhook_id WHERE d.id = ?1",
+         WHERE d.id = ?1",
     )?;
     let mut found = select.query([of])?;
     let Some(row) = found.next()? else {
@@ -293,8 +293,9 @@ pub fn stats(connection: &Connection, now: Timestamp) -> Result<Stats, StoreErro
     }
     stats.lanes_held = connection
         .prepare_cached(
-            "SELECT COUNT(*) FROM deliveries WHERE next_attempt_ms IS NOT NULL AND webhook_id IN \
-             (SELECT id FROM webhooks WHERE state <> 'Enabled')",
+            "SELECT COUNT(*) FROM (SELECT DISTINCT webhook_id, integration_id FROM deliveries \
+             WHERE next_attempt_ms IS NOT NULL AND webhook_id IN \
+             (SELECT id FROM webhooks WHERE state <> 'Enabled'))",
         )?
         .query_row([], |row| row.get(0))?;
     let pages: u64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;

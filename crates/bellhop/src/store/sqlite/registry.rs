@@ -95,6 +95,17 @@ pub fn create_webhook(apply: &mut Apply<'_>, new: &NewWebhook, at: Timestamp) ->
             id: new.application_id.0,
         });
     }
+    let is_taken = apply
+        .connection
+        .prepare_cached("SELECT 1 FROM webhooks WHERE id = ?1")
+        .and_then(|mut select| select.exists([new.id]))
+        .map_err(database)?;
+    if is_taken {
+        return Err(CommitError::Exists {
+            noun: Noun::Webhook,
+            id: new.id.0,
+        });
+    }
     let webhook = new.clone().into_webhook(at);
     write_webhook(apply, &webhook)?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -182,6 +193,17 @@ pub fn create_key(apply: &mut Apply<'_>, key: &ApiKey) -> Outcome {
         return Err(CommitError::NotFound {
             noun: Noun::Application,
             id: id.0,
+        });
+    }
+    let is_taken = apply
+        .connection
+        .prepare_cached("SELECT 1 FROM api_keys WHERE id = ?1")
+        .and_then(|mut select| select.exists([key.id]))
+        .map_err(database)?;
+    if is_taken {
+        return Err(CommitError::Exists {
+            noun: Noun::Key,
+            id: key.id.0,
         });
     }
     execute(
