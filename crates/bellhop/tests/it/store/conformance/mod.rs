@@ -1,0 +1,118 @@
+//! What every database must do, operation by operation. Each case gets a fresh one.
+
+pub mod claiming;
+pub mod holding;
+pub mod lanes;
+pub mod lifecycle;
+pub mod reading;
+pub mod registry;
+pub mod remembering;
+pub mod replaying;
+pub mod webhooks;
+
+/// Runs every case against a database.
+macro_rules! conformance {
+    ($name:ident, $database:ty) => {
+        mod $name {
+            $crate::store::conformance::conformance! { @cases $database,
+                registry: [
+                    an_enterprise_is_put_and_renamed,
+                    an_application_is_created_once_and_renamed,
+                    keys_come_and_go,
+                    lists_are_paged,
+                    all_is_there_after_reopening,
+                ]
+                webhooks: [
+                    a_webhook_begins_with_the_defaults,
+                    every_setting_is_kept,
+                    a_change_names_the_revision_it_is_based_on,
+                    secrets_overlap_when_rotated,
+                    an_id_is_taken_once,
+                    a_deleted_webhook_is_gone_and_its_deliveries_end,
+                    webhooks_are_listed_by_application,
+                ]
+                lifecycle: [
+                    a_creation_is_one_commit_with_its_message_and_deliveries,
+                    what_is_missing_or_taken_is_refused_and_nothing_changes,
+                    each_command_tells_its_message,
+                    a_command_that_changes_nothing_says_so,
+                    a_refused_command_changes_nothing,
+                    only_those_that_want_it_get_it,
+                    profile_2025_has_its_own_bytes,
+                    bytes_outlive_a_change_of_profile,
+                    commands_at_once_have_gapless_sequences,
+                ]
+                lanes: [
+                    only_the_head_is_due,
+                    the_next_is_due_when_the_head_is_delivered,
+                    a_retry_keeps_the_lane,
+                    a_used_up_schedule_lets_the_lane_go_on,
+                    lanes_are_independent,
+                    previous_is_the_last_of_this_lane,
+                    a_discarded_head_lets_the_lane_go_on,
+                    a_discarded_one_behind_the_head_is_skipped,
+                    only_the_pending_can_be_discarded,
+                    attempts_are_kept_whole,
+                ]
+                claiming: [
+                    a_claim_tells_all_that_sending_needs,
+                    what_is_claimed_is_not_claimed_again,
+                    claims_come_in_the_order_they_are_due,
+                    a_claim_says_when_there_is_more,
+                    several_webhooks_are_claimed_at_once,
+                    a_released_claim_is_due_again,
+                    a_fence_that_is_not_held_records_nothing,
+                    reopening_frees_what_was_claimed,
+                    claims_at_once_share_what_is_due,
+                ]
+                holding: [
+                    a_webhook_that_is_not_enabled_is_held,
+                    gone_disables_the_webhook,
+                    a_pause_of_the_receiver_holds_the_webhook,
+                    enabling_ends_the_pause,
+                    a_held_lane_is_counted_once,
+                ]
+                replaying: [
+                    a_delivered_one_is_sent_again,
+                    a_failed_one_is_sent_again_and_then_delivered,
+                    a_pending_one_keeps_its_planned_try,
+                    a_replayed_head_that_arrives_lets_the_lane_go_on,
+                    one_behind_the_head_cannot_be_replayed,
+                    one_under_way_cannot_be_replayed_or_discarded,
+                    a_lane_sends_one_at_a_time,
+                    a_replayed_discarded_one_leaves_the_lane_waiting,
+                    nothing_is_replayed_to_a_deleted_webhook,
+                ]
+                remembering: [
+                    the_same_request_has_the_same_answer,
+                    another_request_with_the_key_is_refused,
+                    a_key_is_forgotten_in_time,
+                    a_refused_request_is_not_remembered,
+                    the_same_request_at_once_is_done_once,
+                ]
+                reading: [
+                    integrations_are_filtered,
+                    a_history_is_read_in_order,
+                    deliveries_are_filtered,
+                    deliveries_are_paged_newest_first,
+                    what_is_not_there_is_not_found,
+                    figures_equal_the_truth,
+                ]
+            }
+        }
+    };
+    (@cases $database:ty, $($area:ident: [$($case:ident,)*])*) => {$(
+        mod $area {
+            use $crate::store::{conformance::$area, world::World};
+
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    $area::$case(World::<$database>::new().await).await;
+                }
+            )*
+        }
+    )*};
+}
+
+pub(super) use conformance;

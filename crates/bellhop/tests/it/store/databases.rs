@@ -1,0 +1,100 @@
+//! The databases that must hold the contract.
+
+use std::{sync::Arc, time::Duration};
+
+use bellhop::{
+    store::{
+        Store,
+        sqlite::{SqliteOptions, SqliteStore, StoreObserver},
+    },
+    vault::Vault,
+};
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use super::model::ModelStore;
+use crate::support::random::SeededRandom;
+
+/// A database that can be closed and opened again.
+pub trait Database {
+    /// An empty one.
+    fn fresh() -> Self;
+    /// The store on it, as it is open now.
+    fn store(&self) -> Arc<dyn Store>;
+    /// Closes it and opens it again, as a restart of the process does.
+    async fn reopen(&mut self);
+}
+
+/// The embedded database, in a folder of its own.
+pub struct Sqlite {
+    folder: TempDir,
+    store: Option<Arc<SqliteStore>>,
+}
+
+impl Database for Sqlite {
+    fn fresh() -> Self {
+        let mut database = Self {
+            folder: tempfile::tempdir().unwrap(),
+            store: None,
+        };
+        database.open();
+        database
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone().unwrap()
+    }
+
+    async fn reopen(&mut self) {
+        let store = self.store.take().unwrap();
+        store.close().await.unwrap();
+        assert_eq!(
+            Arc::strong_count(&store),
+            1,
+            "nobody else may hold the store while it is reopened"
+        );
+        drop(store);
+        self.open();
+    }
+}
+
+impl Sqlite {
+    fn open(&mut self) {
+        let options = SqliteOptions {
+            path: self.folder.path().join("bellhop.db"),
+            vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
+            random: Arc::new(SeededRandom::new(1)),
+            observer: Arc::new(Unobserved),
+        };
+        self.store = Some(Arc::new(SqliteStore::open(options).unwrap()));
+    }
+}
+
+/// Nobody looks at the writer.
+#[derive(Debug)]
+struct Unobserved;
+
+impl StoreObserver for Unobserved {
+    fn wrote(&self, _: usize, _: Duration) {}
+
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+}
+
+/// The model.
+pub struct InMemory(Arc<ModelStore>);
+
+impl Database for InMemory {
+    fn fresh() -> Self {
+        Self(Arc::new(ModelStore::new(Arc::new(SeededRandom::new(1)))))
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.0.clone()
+    }
+
+    async fn reopen(&mut self) {
+        self.0.reopen();
+    }
+}

@@ -1,0 +1,9 @@
+//! The store's contract: one suite for every database, and a model that is compared with each.
+
+mod conformance;
+mod databases;
+mod model;
+mod world;
+
+conformance::conformance!(sqlite, crate::store::databases::Sqlite);
+conformance::conformance!(in_memory, crate::store::databases::InMemory);

@@ -1,0 +1,159 @@
+//! Claiming and recording.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bellhop::{
+    domain::{
+        delivery::{DeliveryState, Next, WebhookEffect},
+        webhook::WebhookState,
+    },
+    id::{DeliveryId, IntegrationId, WebhookId},
+    store::{Attempted, Claim, Fence, Recorded, Want, WebhookClaims},
+};
+use jiff::Timestamp;
+
+use super::{KeptDelivery, State};
+
+impl State {
+    pub fn claim_of_webhook(&mut self, want: Want, now: Timestamp) -> WebhookClaims {
+        let mut taken = WebhookClaims {
+            webhook_id: want.webhook_id,
+            revision: 0,
+            claims: Vec::new(),
+            next_due: None,
+        };
+        let Some(webhook) = self.webhook(want.webhook_id) else {
+            return taken;
+        };
+        taken.revision = webhook.revision;
+        if webhook.state != WebhookState::Enabled {
+            return taken;
+        }
+        let held_until = webhook.not_before.filter(|not_before| now < *not_before);
+        let mut busy = self.busy_lanes(want.webhook_id);
+        for (due, id) in self.by_due(want.webhook_id) {
+            let integration = self.deliveries[&id].delivery.integration_id;
+            if busy.contains(&integration) {
+                continue;
+            }
+            if due > now || held_until.is_some() || taken.claims.len() == want.limit {
+                taken.next_due = Some(due.max(held_until.unwrap_or(due)));
+                break;
+            }
+            busy.insert(integration);
+            let claim = self.take(id);
+            taken.claims.push(claim);
+        }
+        taken
+    }
+
+    /// The integrations whose lane to this webhook has an attempt under way.
+    fn busy_lanes(&self, webhook: WebhookId) -> HashSet<IntegrationId> {
+        let claimed = self.claims.keys().map(|id| &self.deliveries[id].delivery);
+        claimed
+            .filter(|delivery| delivery.webhook_id == webhook)
+            .map(|delivery| delivery.integration_id)
+            .collect()
+    }
+
+    fn by_due(&self, webhook: WebhookId) -> Vec<(Timestamp, DeliveryId)> {
+        let of_webhook = self
+            .deliveries
+            .values()
+            .map(|kept| &kept.delivery)
+            .filter(|delivery| delivery.webhook_id == webhook);
+        let mut due: Vec<_> = of_webhook
+            .filter_map(|delivery| Some((delivery.next_attempt?, delivery.id)))
+            .collect();
+        due.sort();
+        due
+    }
+
+    fn take(&mut self, id: DeliveryId) -> Claim {
+        self.last_fence += 1;
+        let fence = Fence(self.last_fence);
+        self.claims.insert(id, fence);
+        let KeptDelivery {
+            delivery,
+            planned,
+            body,
+            ..
+        } = &self.deliveries[&id];
+        Claim {
+            delivery_id: id,
+            fence,
+            webhook_id: delivery.webhook_id,
+            integration_id: delivery.integration_id,
+            sequence: delivery.sequence,
+            previous: delivery.previous,
+            action: delivery.action,
+            state: delivery.state,
+            number: delivery.attempt_count + 1,
+            tries: delivery.tries,
+            planned: *planned,
+            created: delivery.created,
+            body: Some(body.clone()),
+        }
+    }
+
+    pub fn record(&mut self, attempted: Attempted) -> Recorded {
+        let id = attempted.delivery_id;
+        if self.claims.get(&id) != Some(&attempted.fence) {
+            return Recorded::Lost;
+        }
+        self.claims.remove(&id);
+        let kept = self.deliveries.get_mut(&id).unwrap();
+        let delivery = &mut kept.delivery;
+        let was_pending = delivery.state == DeliveryState::Pending;
+        let is_replay = kept.planned.take().is_some() || !was_pending;
+        delivery.attempt_count = attempted.attempt.number;
+        delivery.tries += u32::from(!is_replay);
+        delivery.cause = attempted.attempt.cause;
+        delivery.next_attempt = None;
+        let before = delivery.state;
+        match attempted.next {
+            Next::Delivered => delivery.state = DeliveryState::Delivered,
+            Next::Failed => delivery.state = DeliveryState::Failed,
+            Next::Retry { at } => delivery.next_attempt = Some(at),
+            Next::Unchanged => {}
+        }
+        if delivery.state != before {
+            delivery.ended = Some(attempted.at);
+        }
+        let has_ended = was_pending && delivery.state != DeliveryState::Pending;
+        let (webhook, integration) = (delivery.webhook_id, delivery.integration_id);
+        kept.attempts.push(attempted.attempt);
+        match attempted.effect {
+            None => {}
+            Some(WebhookEffect::NotBefore(at)) => {
+                let webhook = self.webhook_mut(webhook).unwrap();
+                webhook.not_before = webhook.not_before.max(Some(at));
+            }
+            Some(WebhookEffect::Disable { reason }) => {
+                let webhook = self.webhook_mut(webhook).unwrap();
+                (webhook.state, webhook.state_reason) = (WebhookState::Disabled, Some(reason));
+                webhook.revision += 1;
+            }
+        }
+        if has_ended {
+            self.advance(webhook, integration, attempted.at);
+        }
+        let lane_goes_on = self.lane(webhook, integration).any(|other| {
+            other.delivery.id != id
+                && other.delivery.next_attempt <= Some(attempted.at)
+                && other.delivery.next_attempt.is_some()
+        });
+        Recorded::Done { lane_goes_on }
+    }
+
+    pub fn due(&self) -> Vec<(WebhookId, Timestamp)> {
+        let mut earliest: BTreeMap<WebhookId, Timestamp> = BTreeMap::new();
+        for kept in self.deliveries.values() {
+            if let Some(next) = kept.delivery.next_attempt {
+                let due = earliest.entry(kept.delivery.webhook_id).or_insert(next);
+                *due = next.min(*due);
+            }
+        }
+        earliest.into_iter().collect()
+    }
+}

@@ -1,0 +1,267 @@
+//! The contract in the plainest form: maps, one lock, and the domain's own functions. Slow, and easy
+//! to see to be right.
+
+mod claims;
+mod commit;
+mod read;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use bellhop::{
+    domain::{
+        api_key::ApiKey,
+        delivery::{Attempt, Delivery, DeliveryState},
+        enterprise::{Application, Enterprise},
+        integration::{Integration, NewMessage},
+        webhook::Webhook,
+    },
+    id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, WebhookId},
+    random::SharedRandom,
+    store::{
+        Answer, Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence,
+        IntegrationFilter, MessageBody, Page, Receipt, Recorded, Stats, Store, StoreError,
+        StoredMessage, WebhookClaims,
+    },
+};
+use bytes::Bytes;
+use jiff::Timestamp;
+
+/// A store in memory. What it forgets when it is reopened is what a process forgets.
+#[derive(Debug)]
+pub struct ModelStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    ids: Ids,
+    enterprises: BTreeMap<EnterpriseId, Enterprise>,
+    applications: BTreeMap<ApplicationId, Application>,
+    webhooks: BTreeMap<WebhookId, KeptWebhook>,
+    integrations: BTreeMap<IntegrationId, Integration>,
+    messages: BTreeMap<(IntegrationId, u64), NewMessage>,
+    deliveries: BTreeMap<DeliveryId, KeptDelivery>,
+    keys: BTreeMap<KeyId, ApiKey>,
+    remembered: HashMap<[u8; 32], Remembered>,
+    claims: HashMap<DeliveryId, Fence>,
+    last_fence: u64,
+}
+
+#[derive(Debug)]
+struct KeptWebhook {
+    webhook: Webhook,
+    is_deleted: bool,
+}
+
+#[derive(Debug)]
+struct KeptDelivery {
+    delivery: Delivery,
+    /// The try of the schedule that a replay has moved aside.
+    planned: Option<Timestamp>,
+    body: Bytes,
+    attempts: Vec<Attempt>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    fingerprint: [u8; 32],
+    answer: Answer,
+    until: Timestamp,
+}
+
+impl ModelStore {
+    /// An empty store.
+    pub fn new(random: SharedRandom) -> Self {
+        Self {
+            state: Mutex::new(State {
+                ids: Ids::new(random),
+                enterprises: BTreeMap::new(),
+                applications: BTreeMap::new(),
+                webhooks: BTreeMap::new(),
+                integrations: BTreeMap::new(),
+                messages: BTreeMap::new(),
+                deliveries: BTreeMap::new(),
+                keys: BTreeMap::new(),
+                remembered: HashMap::new(),
+                claims: HashMap::new(),
+                last_fence: 0,
+            }),
+        }
+    }
+
+    /// What a restart of the process does.
+    pub fn reopen(&self) {
+        self.state().claims.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl State {
+    fn webhook(&self, id: WebhookId) -> Option<&Webhook> {
+        let kept = self.webhooks.get(&id).filter(|kept| !kept.is_deleted)?;
+        Some(&kept.webhook)
+    }
+
+    fn webhook_mut(&mut self, id: WebhookId) -> Option<&mut Webhook> {
+        let kept = self.webhooks.get_mut(&id).filter(|kept| !kept.is_deleted)?;
+        Some(&mut kept.webhook)
+    }
+
+    /// The deliveries of a lane, in order of their sequence (ids grow with it).
+    fn lane(
+        &self,
+        webhook: WebhookId,
+        integration: IntegrationId,
+    ) -> impl Iterator<Item = &KeptDelivery> {
+        self.deliveries.values().filter(move |kept| {
+            kept.delivery.webhook_id == webhook && kept.delivery.integration_id == integration
+        })
+    }
+
+    /// Makes the first pending delivery of a lane due, if it is not. Says whether there is one.
+    fn advance(&mut self, webhook: WebhookId, integration: IntegrationId, at: Timestamp) -> bool {
+        let head = self
+            .lane(webhook, integration)
+            .find(|kept| kept.delivery.state == DeliveryState::Pending)
+            .map(|kept| kept.delivery.id);
+        let Some(head) = head.and_then(|id| self.deliveries.get_mut(&id)) else {
+            return false;
+        };
+        head.delivery.next_attempt.get_or_insert(at);
+        true
+    }
+}
+
+#[async_trait]
+impl Store for ModelStore {
+    async fn commit(&self, commit: Commit) -> Result<Receipt, CommitError> {
+        self.state().commit(&commit)
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<WebhookClaims>, StoreError> {
+        let mut state = self.state();
+        let wants = request.wants.into_iter();
+        Ok(wants
+            .map(|want| state.claim_of_webhook(want, request.now))
+            .collect())
+    }
+
+    async fn record(&self, attempted: Attempted) -> Result<Recorded, StoreError> {
+        Ok(self.state().record(attempted))
+    }
+
+    async fn release(&self, claims: Vec<(DeliveryId, Fence)>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for (id, fence) in claims {
+            if state.claims.get(&id) == Some(&fence) {
+                state.claims.remove(&id);
+            }
+        }
+        Ok(())
+    }
+
+    async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError> {
+        Ok(self.state().due())
+    }
+
+    async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError> {
+        Ok(self.state().enterprises.get(&id).cloned())
+    }
+
+    async fn enterprises(&self, page: Page) -> Result<Vec<Enterprise>, StoreError> {
+        let state = self.state();
+        let all = state.enterprises.values().cloned();
+        Ok(read::page(page, all, |each| each.id.0))
+    }
+
+    async fn application(&self, id: ApplicationId) -> Result<Option<Application>, StoreError> {
+        Ok(self.state().applications.get(&id).cloned())
+    }
+
+    async fn applications(&self, page: Page) -> Result<Vec<Application>, StoreError> {
+        let state = self.state();
+        let all = state.applications.values().cloned();
+        Ok(read::page(page, all, |each| each.id.0))
+    }
+
+    async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        Ok(self.state().webhook(id).cloned())
+    }
+
+    async fn webhooks(
+        &self,
+        of: Option<ApplicationId>,
+        page: Page,
+    ) -> Result<Vec<Webhook>, StoreError> {
+        Ok(self.state().webhooks_of(of, page))
+    }
+
+    async fn integration(&self, id: IntegrationId) -> Result<Option<Integration>, StoreError> {
+        Ok(self.state().integrations.get(&id).cloned())
+    }
+
+    async fn integrations(
+        &self,
+        filter: IntegrationFilter,
+        page: Page,
+    ) -> Result<Vec<Integration>, StoreError> {
+        Ok(self.state().integrations_like(&filter, page))
+    }
+
+    async fn messages(
+        &self,
+        of: IntegrationId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        Ok(self.state().messages_of(of, after, limit))
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let state = self.state();
+        Ok(state.deliveries.get(&id).map(|kept| kept.delivery.clone()))
+    }
+
+    async fn attempts(&self, of: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        let state = self.state();
+        let kept = state.deliveries.get(&of);
+        Ok(kept.map_or_else(Vec::new, |kept| kept.attempts.clone()))
+    }
+
+    async fn body(&self, of: DeliveryId) -> Result<Option<MessageBody>, StoreError> {
+        let state = self.state();
+        let kept = state.deliveries.get(&of);
+        Ok(kept.map(|kept| MessageBody::Bytes(kept.body.clone())))
+    }
+
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        page: Page,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        Ok(self.state().deliveries_like(&filter, page))
+    }
+
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        Ok(self.state().keys.values().cloned().collect())
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
+        Ok(self.state().keys.get(&id).cloned())
+    }
+
+    async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {
+        Ok(self.state().stats(now))
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
