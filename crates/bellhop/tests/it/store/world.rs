@@ -332,6 +332,7 @@ pub fn attempted(
                 dns_us: Some(1),
                 connect_us: None,
                 tls_us: Some(3),
+                send_us: Some(6),
                 wait_us: Some(4),
                 receive_us: Some(5),
             },
