@@ -1,8 +1,8 @@
 //! The integration tests of the server, in one binary.
 
 mod api;
-mod delivery;
 mod cli;
+mod delivery;
 mod store;
 mod support;
 mod tidy;

@@ -68,7 +68,7 @@ pub async fn a_pause_of_the_receiver_holds_the_webhook<D: Database>(mut world: W
         world.new_integration().await;
     }
     let claims = world.claim_some(webhook, 2).await.claims;
-    let far = world.now() + Duration::from_secs(60);
+    let far = world.now() + Duration::from_mins(1);
     let near = world.now() + Duration::from_secs(30);
     for (claim, until) in claims.iter().zip([far, near]) {
         let effect = WebhookEffect::NotBefore(until);
@@ -94,7 +94,7 @@ pub async fn enabling_ends_the_pause<D: Database>(world: World<D>) {
     world.new_integration().await;
     let claim = world.claim_one(webhook).await;
     let at = world.now();
-    let effect = WebhookEffect::NotBefore(at + Duration::from_secs(3600));
+    let effect = WebhookEffect::NotBefore(at + Duration::from_hours(1));
     world.record(&claim, Next::Retry { at }, Some(effect)).await;
     assert_eq!(world.claim(webhook).await.len(), 0);
     let webhook_now = world.set_state(webhook, WebhookState::Enabled).await;

@@ -3,7 +3,7 @@
 use bellhop::{
     domain::{
         cause::Cause,
-        delivery::{DeliveryState, Next},
+        delivery::{DeliveryState, Next, Timings},
         webhook::ActionFilter,
     },
     store::{CommitError, Recorded, WebhookPatch, Write, Written},
@@ -243,7 +243,7 @@ pub async fn attempts_are_kept_whole<D: Database>(mut world: World<D>) {
             made.attempt.response = None;
             made.attempt.remote = None;
             made.attempt.detail = None;
-            made.attempt.timings = Default::default();
+            made.attempt.timings = Timings::default();
         }
         expected.push(made.attempt.clone());
         world.store().record(made).await.unwrap();

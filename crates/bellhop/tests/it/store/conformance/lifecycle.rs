@@ -9,7 +9,9 @@ use bellhop::{
         webhook::ActionFilter,
     },
     id::{ApplicationId, EnterpriseId, IntegrationId},
-    store::{Commit, CommitError, MessageBody, Noun, WebhookPatch, Write, Written},
+    store::{
+        Commit, CommitError, IntegrationFilter, MessageBody, Noun, WebhookPatch, Write, Written,
+    },
 };
 use bellhop_webhook::{Action, Profile, Requestor, Service};
 use uuid::Uuid;
@@ -143,7 +145,7 @@ pub async fn what_is_missing_or_taken_is_refused_and_nothing_changes<D: Database
     );
     assert_eq!(
         store
-            .integrations(Default::default(), ALL)
+            .integrations(IntegrationFilter::default(), ALL)
             .await
             .unwrap()
             .len(),

@@ -1,6 +1,6 @@
 //! Lists, filters, pages and figures.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use bellhop::{
     domain::{
@@ -9,10 +9,9 @@ use bellhop::{
         integration::{Command, Integration, NewIntegration, State},
         webhook::WebhookState,
     },
-    id::{DeliveryId, IntegrationId},
+    id::{DeliveryId, EnterpriseId},
     store::{DeliveryFilter, IntegrationFilter, Page, WebhookPatch, Write},
 };
-use bellhop_webhook::Action;
 use uuid::Uuid;
 
 use crate::store::{
@@ -151,110 +150,76 @@ async fn populate<D: Database>(world: &World<D>) -> Vec<Delivery> {
     all
 }
 
+/// Each combination of the nine members of the filter, with values of one delivery.
 pub async fn deliveries_are_filtered<D: Database>(world: World<D>) {
     let all = populate(&world).await;
     let store = world.store();
+    let mut enterprises = HashMap::new();
+    for each in &all {
+        let integration = store.integration(each.integration_id).await.unwrap();
+        enterprises.insert(each.integration_id, integration.unwrap().enterprise_id);
+    }
     let sample = all.iter().find(|each| each.state == DeliveryState::Failed);
     let sample = sample.unwrap();
-    let integration = store
-        .integration(sample.integration_id)
-        .await
-        .unwrap()
-        .unwrap();
+    for mask in 0..1 << 9 {
+        let is_set = |bit: u32| mask & (1 << bit) != 0;
+        let filter = DeliveryFilter {
+            webhook_id: is_set(0).then_some(sample.webhook_id),
+            application_id: is_set(1).then_some(sample.application_id),
+            integration_id: is_set(2).then_some(sample.integration_id),
+            enterprise_id: is_set(3).then_some(enterprises[&sample.integration_id]),
+            action: is_set(4).then_some(sample.action),
+            state: is_set(5).then_some(sample.state),
+            cause: is_set(6).then_some(Cause::ServerError),
+            from: is_set(7).then_some(sample.created),
+            to: is_set(8).then_some(sample.created + Duration::from_secs(1)),
+        };
+        let fits = |each: &&Delivery| fits(each, enterprises[&each.integration_id], &filter);
+        let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
+        assert!(!expected.is_empty());
+        let found = store.deliveries(filter.clone(), ALL).await.unwrap();
+        assert_eq!(found, expected, "{filter:?}");
+    }
     let none = DeliveryFilter::default;
-    let mut filters = vec![
-        none(),
-        DeliveryFilter {
-            webhook_id: Some(sample.webhook_id),
-            ..none()
-        },
-        DeliveryFilter {
-            application_id: Some(sample.application_id),
-            ..none()
-        },
-        DeliveryFilter {
-            integration_id: Some(sample.integration_id),
-            ..none()
-        },
-        DeliveryFilter {
-            enterprise_id: Some(integration.enterprise_id),
-            ..none()
-        },
-        DeliveryFilter {
-            action: Some(Action::IntegrationDisabled),
-            ..none()
-        },
-        DeliveryFilter {
-            cause: Some(Cause::ServerError),
-            ..none()
-        },
+    for nothing in [
         DeliveryFilter {
             cause: Some(Cause::Timeout),
             ..none()
         },
+        // The upper end does not belong to the range.
         DeliveryFilter {
             from: Some(sample.created),
-            ..none()
-        },
-        DeliveryFilter {
             to: Some(sample.created),
             ..none()
         },
         DeliveryFilter {
-            from: Some(sample.created),
-            to: Some(sample.created + Duration::from_millis(1)),
+            webhook_id: Some(sample.webhook_id),
+            application_id: Some(world.id()),
             ..none()
         },
         DeliveryFilter {
-            webhook_id: Some(sample.webhook_id),
-            application_id: Some(world.application),
+            webhook_id: Some(world.id()),
             ..none()
         },
-        DeliveryFilter {
-            webhook_id: Some(sample.webhook_id),
-            application_id: Some(sample.application_id),
-            integration_id: Some(sample.integration_id),
-            enterprise_id: Some(integration.enterprise_id),
-            action: Some(sample.action),
-            state: Some(sample.state),
-            cause: sample.cause,
-            from: Some(sample.created),
-            to: Some(sample.created + Duration::from_secs(1)),
-        },
-    ];
-    filters.extend(DeliveryState::ALL.map(|state| DeliveryFilter {
-        state: Some(state),
-        ..none()
-    }));
-    let enterprises = store.integrations(Default::default(), ALL).await.unwrap();
-    let enterprise_of = |id: IntegrationId| {
-        enterprises
-            .iter()
-            .find(|each| each.id == id)
-            .map(|each| each.enterprise_id)
-    };
-    for filter in filters {
-        let fits = |each: &&Delivery| {
-            filter.webhook_id.is_none_or(|id| id == each.webhook_id)
-                && filter
-                    .application_id
-                    .is_none_or(|id| id == each.application_id)
-                && filter
-                    .integration_id
-                    .is_none_or(|id| id == each.integration_id)
-                && filter
-                    .enterprise_id
-                    .is_none_or(|id| enterprise_of(each.integration_id) == Some(id))
-                && filter.action.is_none_or(|action| action == each.action)
-                && filter.state.is_none_or(|state| state == each.state)
-                && filter.cause.is_none_or(|cause| Some(cause) == each.cause)
-                && filter.from.is_none_or(|from| each.created >= from)
-                && filter.to.is_none_or(|to| each.created < to)
-        };
-        let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
-        let found = store.deliveries(filter.clone(), ALL).await.unwrap();
-        assert_eq!(found, expected, "{filter:?}");
+    ] {
+        let found = store.deliveries(nothing, ALL).await.unwrap();
+        assert_eq!(found, []);
     }
+}
+
+fn fits(each: &Delivery, enterprise: EnterpriseId, filter: &DeliveryFilter) -> bool {
+    fn fits<T: PartialEq + Copy>(wanted: Option<T>, is: T) -> bool {
+        wanted.is_none_or(|wanted| wanted == is)
+    }
+    fits(filter.webhook_id, each.webhook_id)
+        && fits(filter.application_id, each.application_id)
+        && fits(filter.integration_id, each.integration_id)
+        && fits(filter.enterprise_id, enterprise)
+        && fits(filter.action, each.action)
+        && fits(filter.state, each.state)
+        && fits(filter.cause.map(Some), each.cause)
+        && filter.from.is_none_or(|from| each.created >= from)
+        && filter.to.is_none_or(|to| each.created < to)
 }
 
 pub async fn deliveries_are_paged_newest_first<D: Database>(world: World<D>) {

@@ -7,7 +7,7 @@ use bellhop::{
         enterprise::{Application, Enterprise},
     },
     id::{ApplicationId, KeyId},
-    store::{CommitError, Noun, Page, Write, Written},
+    store::{CommitError, DeliveryFilter, IntegrationFilter, Noun, Page, Write, Written},
 };
 use uuid::Uuid;
 
@@ -181,12 +181,18 @@ async fn whole<D: Database>(world: &World<D>) -> String {
         format!("{:?}", store.webhooks(None, ALL).await.unwrap()),
         format!("{:?}", store.due().await.unwrap()),
     ];
-    let integrations = store.integrations(Default::default(), ALL).await.unwrap();
+    let integrations = store
+        .integrations(IntegrationFilter::default(), ALL)
+        .await
+        .unwrap();
     for integration in &integrations {
         let messages = store.messages(integration.id, 0, 100).await.unwrap();
         told.push(format!("{messages:?}"));
     }
-    let deliveries = store.deliveries(Default::default(), ALL).await.unwrap();
+    let deliveries = store
+        .deliveries(DeliveryFilter::default(), ALL)
+        .await
+        .unwrap();
     for delivery in &deliveries {
         told.push(format!("{:?}", store.attempts(delivery.id).await.unwrap()));
         told.push(format!("{:?}", store.body(delivery.id).await.unwrap()));

@@ -10,7 +10,7 @@ use std::{
 
 use bellhop::{
     domain::integration::Command,
-    store::{Answer, Commit, CommitError, Receipt, Remember, Write},
+    store::{Answer, Commit, CommitError, IntegrationFilter, Receipt, Remember, Write},
 };
 use jiff::Timestamp;
 
@@ -43,7 +43,7 @@ fn create<D: Database>(world: &World<D>) -> Write {
 async fn integrations<D: Database>(world: &World<D>) -> usize {
     let store = world.store();
     store
-        .integrations(Default::default(), ALL)
+        .integrations(IntegrationFilter::default(), ALL)
         .await
         .unwrap()
         .len()
@@ -57,7 +57,7 @@ fn answer(receipt: Result<Receipt, CommitError>) -> Answer {
 }
 
 pub async fn the_same_request_has_the_same_answer<D: Database>(mut world: World<D>) {
-    let until = world.now() + Duration::from_secs(60);
+    let until = world.now() + Duration::from_mins(1);
     let done = world
         .commit_once(create(&world), Some(remember(1, 1, until)))
         .await;
@@ -89,7 +89,7 @@ pub async fn the_same_request_has_the_same_answer<D: Database>(mut world: World<
 }
 
 pub async fn another_request_with_the_key_is_refused<D: Database>(world: World<D>) {
-    let until = world.now() + Duration::from_secs(60);
+    let until = world.now() + Duration::from_mins(1);
     world
         .commit_once(create(&world), Some(remember(1, 1, until)))
         .await
@@ -122,7 +122,7 @@ pub async fn a_key_is_forgotten_in_time<D: Database>(world: World<D>) {
 }
 
 pub async fn a_refused_request_is_not_remembered<D: Database>(world: World<D>) {
-    let until = world.now() + Duration::from_secs(60);
+    let until = world.now() + Duration::from_mins(1);
     let id = world.new_integration().await;
     world.command(id, Command::Cancel).await;
     let disable = Write::Command {
@@ -142,7 +142,7 @@ pub async fn a_refused_request_is_not_remembered<D: Database>(world: World<D>) {
 }
 
 pub async fn the_same_request_at_once_is_done_once<D: Database>(world: World<D>) {
-    let until = world.now() + Duration::from_secs(60);
+    let until = world.now() + Duration::from_mins(1);
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let commit = Commit {

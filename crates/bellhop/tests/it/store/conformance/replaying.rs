@@ -91,7 +91,7 @@ pub async fn a_pending_one_keeps_its_planned_try<D: Database>(world: World<D>) {
     let webhook = world.new_webhook().await;
     let integration = world.new_integration().await;
     let claim = world.claim_one(webhook).await;
-    let at = world.now() + Duration::from_secs(3600);
+    let at = world.now() + Duration::from_hours(1);
     world.record(&claim, Next::Retry { at }, None).await;
     world.later();
     world.write(replay(claim.delivery_id)).await;
@@ -108,7 +108,7 @@ pub async fn a_pending_one_keeps_its_planned_try<D: Database>(world: World<D>) {
         (Some(at), DeliveryState::Pending)
     );
     assert_eq!((delivery.attempt_count, delivery.tries), (2, 1));
-    world.clock.advance(Duration::from_secs(3600));
+    world.clock.advance(Duration::from_hours(1));
     let scheduled = world.claim_one(webhook).await;
     assert_eq!(
         (scheduled.planned, scheduled.number, scheduled.tries),
@@ -121,7 +121,7 @@ pub async fn a_replayed_head_that_arrives_lets_the_lane_go_on<D: Database>(world
     let integration = world.new_integration().await;
     world.toggle(integration, 1).await;
     let claim = world.claim_one(webhook).await;
-    let at = world.now() + Duration::from_secs(3600);
+    let at = world.now() + Duration::from_hours(1);
     world.record(&claim, Next::Retry { at }, None).await;
     world.write(replay(claim.delivery_id)).await;
     let again = world.claim_one(webhook).await;
@@ -196,7 +196,7 @@ pub async fn a_replayed_discarded_one_leaves_the_lane_waiting<D: Database>(world
     let integration = world.new_integration().await;
     world.toggle(integration, 1).await;
     let head = world.claim_one(webhook).await;
-    let at = world.now() + Duration::from_secs(3600);
+    let at = world.now() + Duration::from_hours(1);
     world.record(&head, Next::Retry { at }, None).await;
     let second = world.lane(webhook, integration).await.remove(1).id;
     world.write(discard(second)).await;
@@ -210,8 +210,14 @@ pub async fn a_replayed_discarded_one_leaves_the_lane_waiting<D: Database>(world
     world.toggle(integration, 1).await;
     let lane = world.lane(webhook, integration).await;
     let states: Vec<_> = lane.iter().map(|each| each.state).collect();
-    use DeliveryState::{Delivered, Pending};
-    assert_eq!(states, [Pending, Delivered, Pending]);
+    assert_eq!(
+        states,
+        [
+            DeliveryState::Pending,
+            DeliveryState::Delivered,
+            DeliveryState::Pending,
+        ]
+    );
     let next: Vec<_> = lane.iter().map(|each| each.next_attempt).collect();
     assert_eq!(next, [Some(at), None, None]);
 }

@@ -202,8 +202,14 @@ pub async fn a_deleted_webhook_is_gone_and_its_deliveries_end<D: Database>(world
     assert_eq!(world.claim(id).await.len(), 0);
     let lane = world.lane(id, integration).await;
     let states: Vec<_> = lane.iter().map(|each| each.state).collect();
-    use DeliveryState::{Delivered, Discarded};
-    assert_eq!(states, [Delivered, Discarded, Discarded]);
+    assert_eq!(
+        states,
+        [
+            DeliveryState::Delivered,
+            DeliveryState::Discarded,
+            DeliveryState::Discarded,
+        ]
+    );
     for discarded in &lane[1..] {
         assert!(discarded.reason.is_some());
         assert_eq!(

@@ -23,7 +23,7 @@ pub fn page<T>(page: Page, all: impl Iterator<Item = T>, id: impl Fn(&T) -> Uuid
         .collect()
 }
 
-fn is_or_any<T: PartialEq>(wanted: Option<T>, value: T) -> bool {
+fn is_or_any<T: PartialEq + Copy>(wanted: Option<T>, value: T) -> bool {
     wanted.is_none_or(|wanted| wanted == value)
 }
 
