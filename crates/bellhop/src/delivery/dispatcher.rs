@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::{
     DeliveryObserver,
     attempt::Attempts,
+    pace::Pace,
     prepared::{Directory, Prepared},
 };
 use crate::{
@@ -66,16 +67,30 @@ pub struct Dispatcher {
 #[derive(Debug, Default)]
 struct Line {
     in_flight: usize,
+    /// How many of its requests may be in flight; unknown until it was made ready.
     limit: Option<usize>,
+    pace: Option<Pace>,
     is_ready: bool,
+    /// It had more to send than room, and is ready again when one of its attempts ends.
+    has_more: bool,
     later: Option<Timestamp>,
+}
+
+/// Whether a webhook may be sent more.
+enum Room {
+    /// So many requests.
+    For(usize),
+    /// Not before one under way has ended.
+    WhenOneEnds,
+    /// Not before this moment: its rate limit.
+    At(Timestamp),
 }
 
 /// An attempt has ended, or was given up.
 #[derive(Debug)]
 struct Ended {
     webhook_id: WebhookId,
-    max_in_flight: Option<usize>,
+    webhook: Option<Arc<Prepared>>,
     result: Option<ForWebhook>,
     claim: (DeliveryId, Fence),
 }
@@ -194,32 +209,31 @@ impl Dispatcher {
             return Vec::new();
         }
         let share = (free / self.ready.len().max(1)).max(1);
+        let now = self.parts.attempts.clock.now();
         let mut left = free;
         let mut wants = Vec::new();
-        for _ in 0..self.ready.len() {
+        while left > 0 && wants.len() < MAX_WANTS {
             let Some(webhook_id) = self.ready.pop_front() else {
                 break;
             };
             let line = self.lines.entry(webhook_id).or_default();
-            let room = line
-                .limit
-                .unwrap_or(1)
-                .saturating_sub(line.in_flight)
-                .min(share)
-                .min(left);
-            if room == 0 {
-                self.ready.push_back(webhook_id);
-                continue;
-            }
             line.is_ready = false;
+            let room = match line.room(now) {
+                Room::For(room) => room.min(share).min(left),
+                Room::WhenOneEnds => {
+                    line.has_more = true;
+                    continue;
+                }
+                Room::At(at) => {
+                    self.plan(webhook_id, at);
+                    continue;
+                }
+            };
             left -= room;
             wants.push(Want {
                 webhook_id,
                 limit: room,
             });
-            if left == 0 || wants.len() == MAX_WANTS {
-                break;
-            }
         }
         wants
     }
@@ -240,8 +254,11 @@ impl Dispatcher {
         let ready = self.parts.directory.ready(webhook_id, revision, now);
         let line = self.lines.entry(webhook_id).or_default();
         line.in_flight += n;
+        if let Some(pace) = &mut line.pace {
+            pace.took(n);
+        }
         if let Some(prepared) = &ready {
-            line.limit = Some(prepared.max_in_flight);
+            line.settle(prepared, now);
         }
         if n == 0 {
             self.forget_idle(webhook_id);
@@ -270,7 +287,7 @@ impl Dispatcher {
         UnderWay {
             ended: Some(Ended {
                 webhook_id: claim.webhook_id,
-                max_in_flight: None,
+                webhook: None,
                 result: None,
                 claim: (claim.delivery_id, claim.fence),
             }),
@@ -280,13 +297,19 @@ impl Dispatcher {
 
     /// Takes an ending and all that have come with it.
     async fn take_endings(&mut self, first: Option<Ended>) {
+        let now = self.parts.attempts.clock.now();
         let mut given_up = Vec::new();
         let mut next = first;
         while let Some(ended) = next {
             self.in_flight -= 1;
             let line = self.lines.entry(ended.webhook_id).or_default();
             line.in_flight -= 1;
-            line.limit = ended.max_in_flight.or(line.limit);
+            if let Some(webhook) = &ended.webhook {
+                line.settle(webhook, now);
+            }
+            if std::mem::take(&mut line.has_more) {
+                self.make_ready(ended.webhook_id);
+            }
             match ended.result {
                 Some(ForWebhook::More(None)) => self.make_ready(ended.webhook_id),
                 Some(ForWebhook::More(Some(at))) => self.plan(ended.webhook_id, at),
@@ -340,7 +363,9 @@ impl Dispatcher {
 
     /// Forgets a webhook with nothing under way and nothing planned, so that memory follows work.
     fn forget_idle(&mut self, webhook: WebhookId) {
-        let is_idle = |line: &Line| line.in_flight == 0 && !line.is_ready && line.later.is_none();
+        let is_idle = |line: &Line| {
+            line.in_flight == 0 && !line.is_ready && !line.has_more && line.later.is_none()
+        };
         if self.lines.get(&webhook).is_some_and(is_idle) && self.lines.len() > MAX_WANTS {
             self.lines.remove(&webhook);
         }
@@ -373,7 +398,38 @@ impl Dispatcher {
     }
 }
 
-/// Reads a webhook, and again while the store fails. `None` if it is gone.
+impl Line {
+    /// Takes the webhook's limits over.
+    fn settle(&mut self, webhook: &Prepared, now: Timestamp) {
+        self.limit = Some(webhook.max_in_flight);
+        self.pace = webhook.rate_limit.map(|limit| match self.pace {
+            Some(pace) => pace.limited(limit, now),
+            None => {
+                let mut pace = Pace::new(limit, now);
+                // The request that was sent before the limit was known.
+                pace.took(1);
+                pace
+            }
+        });
+    }
+
+    /// How much may be sent now. One request until the limits are known.
+    fn room(&mut self, now: Timestamp) -> Room {
+        let free = self.limit.unwrap_or(1).saturating_sub(self.in_flight);
+        if free == 0 {
+            return Room::WhenOneEnds;
+        }
+        match &mut self.pace {
+            None => Room::For(free),
+            Some(pace) => match pace.room(now).min(free) {
+                0 => Room::At(pace.next()),
+                room => Room::For(room),
+            },
+        }
+    }
+}
+
+/// Reads a webhook and makes it ready. `None` if it is gone or cannot be read: its claims are given back.
 async fn prepare(parts: &Parts, webhook: WebhookId) -> Option<Arc<Prepared>> {
     match parts
         .directory
@@ -412,7 +468,7 @@ impl UnderWay {
         let recorded = record(&parts, attempted).await;
         parts.feed.tell(Event::Delivery(delivery));
         if let Some(ended) = &mut self.ended {
-            ended.max_in_flight = Some(webhook.max_in_flight);
+            ended.webhook = Some(webhook.clone());
             ended.result = match (recorded, next) {
                 (None, _) => None,
                 (Some(Recorded::Done { lane_goes_on: true }), _) => Some(ForWebhook::More(None)),

@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod dispatcher;
 pub mod egress;
+mod pace;
 pub mod prepared;
 pub mod sender;
 

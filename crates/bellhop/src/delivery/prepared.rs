@@ -42,6 +42,8 @@ pub struct Prepared {
     pub schedule: RetrySchedule,
     /// Most requests at a time.
     pub max_in_flight: usize,
+    /// Most requests a second, if limited.
+    pub rate_limit: Option<u32>,
     /// When one of the secrets stops signing.
     valid_until: Option<Timestamp>,
 }
@@ -124,6 +126,7 @@ impl Prepared {
             timeout: webhook.timeout,
             schedule: webhook.retry_schedule.clone(),
             max_in_flight: webhook.max_in_flight as usize,
+            rate_limit: webhook.rate_limit,
             valid_until: webhook
                 .active_secrets(now)
                 .filter_map(|secret| secret.expires)

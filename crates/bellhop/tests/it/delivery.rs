@@ -374,3 +374,21 @@ async fn many_lanes_share_a_webhook_and_none_is_forgotten() {
     }
     assert_eq!(last.len(), 40);
 }
+
+#[tokio::test]
+async fn a_rate_limit_holds_for_every_second() {
+    let mut sending = Sending::start().await;
+    sending.webhook(json!({ "RateLimit": 2 })).await;
+    for n in 0..5 {
+        sending.integration(&format!("integration {n}")).await;
+    }
+    let mut by_half_second = vec![sending.drain().await];
+    for _ in 0..5 {
+        sending
+            .app
+            .clock
+            .advance(std::time::Duration::from_millis(500));
+        by_half_second.push(sending.drain().await);
+    }
+    assert_eq!(by_half_second, [1, 1, 1, 1, 1, 0]);
+}
