@@ -25,7 +25,10 @@ pub use secret_files::{ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE, Secrets};
 pub use setting::{SETTINGS, Setting, flag, variable};
 pub use values::LogFormat;
 
-use crate::domain::secret_text::SecretText;
+use crate::{
+    delivery::egress::{Network, PortRange},
+    domain::secret_text::SecretText,
+};
 use layers::Layers;
 
 /// How this process is set up. Valid, whole, and free to show: secrets are redacted.
@@ -45,8 +48,6 @@ pub struct Config {
     pub max_in_flight: usize,
     /// How long requests in flight may take to end when the process is told to stop.
     pub drain: Duration,
-    /// Limits on the API's calls.
-    pub requests: RequestLimits,
     /// What is logged and how.
     pub log: Log,
     /// The operator's key, if it is given.
@@ -69,20 +70,11 @@ pub enum Database {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Egress {
     /// Networks, over http as well.
-    pub allow: Vec<String>,
+    pub allow: Vec<Network>,
     /// Ports and ranges of ports that a URL may name.
-    pub ports: Vec<String>,
+    pub ports: Vec<PortRange>,
     /// Further certificate authorities, PEM.
     pub ca_file: Option<PathBuf>,
-}
-
-/// Limits on one call of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestLimits {
-    /// Bytes of a body.
-    pub max_body_bytes: usize,
-    /// Time for the whole call.
-    pub timeout: Duration,
 }
 
 /// What is logged and how.
@@ -144,7 +136,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let encryption_key = reader.read_secret("encryption_key", values::encryption_key)?;
     let egress = Egress {
         allow: reader.read("egress_allow", values::list)?,
-        ports: reader.read("egress_ports", values::list)?,
+        ports: reader.read("egress_ports", values::ports)?,
         ca_file: reader.read_optional("egress_ca_file", values::path)?,
     };
     let config = Config {
@@ -157,10 +149,6 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         token_overlap: reader.read("token_overlap_seconds", values::seconds(0..=30 * 86_400))?,
         max_in_flight: reader.read("max_in_flight", values::count(1..=65_536))?,
         drain: reader.read("drain_seconds", values::seconds(0..=600))?,
-        requests: RequestLimits {
-            max_body_bytes: reader.read("max_request_bytes", values::count(1024..=1024 * 1024))?,
-            timeout: reader.read("request_timeout_seconds", values::seconds(1..=600))?,
-        },
         log: Log {
             filter: reader.read("log", values::log_filter)?,
             format: reader.read("log_format", values::log_format)?,

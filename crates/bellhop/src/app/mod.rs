@@ -87,7 +87,7 @@ impl App {
             observer: observe.clone(),
         })?);
         let feed = Arc::new(Feed::default());
-        let policy = Arc::new(egress_policy(&config.egress, own)?);
+        let policy = Arc::new(egress_policy(&config.egress, own));
         let sender = Sender::new(SenderOptions {
             roots: roots(config.egress.ca_file.as_deref())?,
             ..SenderOptions::new(policy.clone())
@@ -169,29 +169,12 @@ impl App {
     }
 }
 
-fn egress_policy(egress: &Egress, own: SocketAddr) -> anyhow::Result<EgressPolicy> {
-    let parse = |what: &'static str| move |text: &String| format!("{what}: {text:?}");
-    let allow = egress
-        .allow
-        .iter()
-        .map(|text| {
-            text.parse()
-                .with_context(|| parse("BELLHOP_EGRESS_ALLOW")(text))
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let ports = egress
-        .ports
-        .iter()
-        .map(|text| {
-            text.parse()
-                .with_context(|| parse("BELLHOP_EGRESS_PORTS")(text))
-        })
-        .collect::<anyhow::Result<_>>()?;
-    Ok(EgressPolicy {
-        allow,
-        ports,
+fn egress_policy(egress: &Egress, own: SocketAddr) -> EgressPolicy {
+    EgressPolicy {
+        allow: egress.allow.clone(),
+        ports: egress.ports.clone(),
         own_addresses: vec![own],
-    })
+    }
 }
 
 fn roots(ca_file: Option<&Path>) -> anyhow::Result<Roots> {

@@ -35,12 +35,6 @@ pub struct SettingFlags {
     /// How long requests in flight may take to end at a stop [default: 20].
     #[arg(long, value_name = "SECONDS")]
     drain_seconds: Option<String>,
-    /// Largest body that the API reads [default: 1048576].
-    #[arg(long, value_name = "BYTES")]
-    max_request_bytes: Option<String>,
-    /// How long one call of the API may take [default: 30].
-    #[arg(long, value_name = "SECONDS")]
-    request_timeout_seconds: Option<String>,
     /// What is logged: error, warn, info, debug, trace, or levels by module [default: info].
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -65,8 +59,6 @@ impl SettingFlags {
             ("token_overlap_seconds", &self.token_overlap_seconds),
             ("max_in_flight", &self.max_in_flight),
             ("drain_seconds", &self.drain_seconds),
-            ("max_request_bytes", &self.max_request_bytes),
-            ("request_timeout_seconds", &self.request_timeout_seconds),
             ("log", &self.log),
             ("log_format", &self.log_format),
         ]

@@ -1,12 +1,17 @@
 //! The command line: one file for each command.
 
+mod banner;
+mod client;
 mod completions;
 mod config_show;
+mod demo;
 mod failure;
 mod flags;
+mod log;
 mod openapi;
 pub mod receive;
 mod secret_input;
+mod serve;
 mod style;
 mod verify;
 
@@ -34,6 +39,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Args),
+    Demo(demo::Args),
     Receive(receive::Args),
     Verify(verify::Args),
     #[command(subcommand)]
@@ -47,6 +54,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Receive(args) => receive::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Config(command) => config_show::run(&command),

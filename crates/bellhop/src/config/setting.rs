@@ -10,7 +10,7 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 15] = [
+pub const SETTINGS: [Setting; 13] = [
     plain("listen"),
     plain("data_dir"),
     secret("database_url"),
@@ -22,8 +22,6 @@ pub const SETTINGS: [Setting; 15] = [
     plain("token_overlap_seconds"),
     plain("max_in_flight"),
     plain("drain_seconds"),
-    plain("max_request_bytes"),
-    plain("request_timeout_seconds"),
     plain("log"),
     plain("log_format"),
 ];

@@ -7,7 +7,7 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 use super::Database;
-use crate::{domain::secret_text::SecretText, vault::Vault};
+use crate::{delivery::egress::PortRange, domain::secret_text::SecretText, vault::Vault};
 
 /// Shorter keys can be guessed.
 const OPERATOR_KEY_MIN: usize = 32;
@@ -68,6 +68,15 @@ pub(super) fn list<T: FromStr<Err: Display>>(text: &str) -> Parsed<Vec<T>> {
         .filter(|item| !item.is_empty())
         .map(|item| item.parse().map_err(|error: T::Err| error.to_string()))
         .collect()
+}
+
+/// Ports that a URL may name: at least one.
+pub(super) fn ports(text: &str) -> Parsed<Vec<PortRange>> {
+    let ports: Vec<_> = list(text)?;
+    if ports.is_empty() {
+        return Err("at least one port is expected, as in 443 or 8000-8999".to_owned());
+    }
+    Ok(ports)
 }
 
 pub(super) fn count(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<usize> {

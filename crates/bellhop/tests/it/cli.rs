@@ -36,6 +36,109 @@ fn transcripts() {
 }
 
 #[test]
+fn the_demo_delivers_everything_in_order_and_verified() {
+    let output = bellhop().args(["demo", "--once"]).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}{said}");
+    for line in [
+        "ok    12 of 12 messages delivered",
+        "ok    14 of 14 attempts arrived, 2 of them retries",
+        "ok    2 of 2 integrations in order",
+        "ok    14 of 14 signatures verified",
+        "ok    14 of 14 bodies byte for byte",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    assert_eq!(shown.matches(" 500  ").count(), 2, "{shown}");
+    assert_eq!(said, "");
+    // Nothing of a terminal where there is none.
+    assert!(!shown.contains('\x1b'), "{shown}");
+}
+
+#[test]
+fn serve_starts_on_an_empty_directory_and_stops_on_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = bellhop()
+        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "text"])
+        .current_dir(directory.path())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+    let mut said = BufReader::new(running.0.stderr.take().unwrap()).lines();
+    let mut line_with = |part: &str| {
+        said.by_ref()
+            .map(Result::unwrap)
+            .find(|line| line.contains(part))
+            .unwrap_or_else(|| panic!("no line with {part}"))
+    };
+    let base = line_with("http://127.0.0.1:");
+    let address = base.trim().rsplit('/').next().unwrap().to_owned();
+    let key_line = line_with("Operator key");
+    assert!(key_line.contains("(made just now)"), "{key_line}");
+    line_with("curl -H");
+    let key = std::fs::read_to_string(directory.path().join("bellhop-data/operator-key")).unwrap();
+    let key = key.trim();
+    for (authorization, status) in [
+        (format!("Bearer {key}"), "200"),
+        ("Bearer no".into(), "401"),
+    ] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(
+            stream,
+            "GET /v1/applications HTTP/1.1\r\nHost: {address}\r\nAuthorization: {authorization}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    }
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(running.0.id()).unwrap()),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .unwrap();
+    line_with("Stopping");
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+    assert!(said.map(Result::unwrap).all(|line| !line.contains(key)));
+}
+
+#[test]
+fn a_taken_port_and_a_readable_key_stop_serve_with_the_way_out() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let serve = |listen: &str| {
+        let output = bellhop()
+            .args(["serve", "--listen", listen])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said) = serve(&address);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("error: cannot listen") && said.contains("hint: see who listens"),
+        "{said}"
+    );
+    let key = directory.path().join("bellhop-data/operator-key");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let (code, said) = serve("127.0.0.1:0");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("hint: chmod 600 ") && said.contains("(mode 0644)"),
+        "{said}"
+    );
+}
+
+#[test]
 fn receive_prints_what_arrives_as_json() {
     let child = bellhop()
         .args([

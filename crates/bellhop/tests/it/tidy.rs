@@ -118,7 +118,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         module: "config",
-        uses: &["domain", "random", "vault"],
+        uses: &["delivery", "domain", "random", "vault"],
         crates: Crates::Not(WEB),
     },
     Room {

@@ -1,0 +1,130 @@
+//! `bellhop serve`: parse, build, spawn, wait, drain.
+
+use std::io;
+
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use super::{
+    Code, Failure, banner,
+    flags::SettingFlags,
+    log::{self, Written},
+};
+use crate::{
+    app::{App, Parts},
+    config::Config,
+};
+
+/// Start the server.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  bellhop serve                                      all settings at their defaults
+  bellhop serve --listen 0.0.0.0:8080 --data-dir /var/lib/bellhop
+  bellhop serve --egress-allow 127.0.0.0/8           webhooks may reach this machine: for trying out
+
+SIGTERM and Ctrl-C let requests in flight end; a second one stops at once.
+`bellhop config show --origin` says which settings hold and why. Secrets are not
+flags: see operator_key_file and encryption_key_file in bellhop.default.toml.")]
+pub struct Args {
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+/// Serves until a signal says stop.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let loaded = args.settings.load()?;
+    let written = log::start(&loaded.config.log);
+    let is_first_start = is_first_start(&loaded.config);
+    let runtime = Runtime::new()?;
+    let served = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let app = build(loaded.config.clone()).await?;
+        let place = banner::Place {
+            address: app.local_addr()?,
+            is_first_start,
+        };
+        match written {
+            Written::Text => banner::print(&place, &loaded),
+            Written::Json => banner::log(&place, &loaded),
+        }
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = app.run(async {
+            // A dropped sender stops it as well.
+            let _ = stopped.await;
+        });
+        tokio::pin!(running);
+        tokio::select! {
+            done = &mut running => return Ok(done?),
+            () = signals.next() => {}
+        }
+        banner::stopping(written, &loaded.config);
+        let _ = stop.send(());
+        tokio::select! {
+            done = &mut running => Ok(done?),
+            () = signals.next() => Err(Failure::new(
+                Code::Other,
+                "stopped before requests in flight had ended; they are sent again after the next start",
+            )),
+        }
+    });
+    // Whatever still runs is not waited for: it was drained, or the second signal said not to.
+    runtime.shutdown_background();
+    served
+}
+
+/// Builds the server, or says what keeps it from being built.
+pub async fn build(config: Config) -> Result<App, Failure> {
+    let listen = config.listen;
+    App::build(config, Parts::default()).await.map_err(|error| {
+        let is_in_use = error.chain().any(|cause| {
+            cause
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+        });
+        let failure = Failure::from(error);
+        if is_in_use {
+            failure.hint(format!(
+                "see who listens there: ss -ltnp 'sport = :{}'; or take any free port: bellhop serve --listen {}:0",
+                listen.port(),
+                listen.ip()
+            ))
+        } else {
+            failure
+        }
+    })
+}
+
+/// Whether the server has made no key here yet.
+fn is_first_start(config: &Config) -> bool {
+    config
+        .operator_key_file()
+        .is_some_and(|path| !path.exists())
+}
+
+/// SIGTERM and SIGINT.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on they no longer end the process by themselves.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
