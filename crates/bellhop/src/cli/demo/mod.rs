@@ -296,14 +296,15 @@ impl Stage {
         let (application, enterprise) = (self.platform.application_id, self.platform.enterprise_id);
         let receiver = self.receiver.address();
         format!(
-            "\n{HEAD}It goes on until Ctrl-C.{HEAD:#} The operator's key of this demo, and things to try in another terminal:\n\
+            "\n{HEAD}It goes on until Ctrl-C.{HEAD:#} Things to try in another terminal, with this demo's key:\n\
              \n\
              \x20 export KEY={key}\n\
              \n\
              \x20 curl -H \"Authorization: Bearer $KEY\" {base}/v1/deliveries\n\
              \n\
              \x20 curl -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' {base}/v1/integrations \\\n\
-             \x20   -d '{{\"ApplicationId\":\"{application}\",\"EnterpriseId\":\"{enterprise}\",\"Name\":\"Annex\"}}'\n\
+             \x20   -d '{{\"ApplicationId\":\"{application}\",\n\
+             \x20        \"EnterpriseId\":\"{enterprise}\", \"Name\":\"Annex\"}}'\n\
              \n\
              \x20 curl -d 500 http://{receiver}/_behave      {DIM}the receiver fails from now on; -d 200 mends it{DIM:#}\n\
              \n\
