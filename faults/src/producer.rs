@@ -1,6 +1,7 @@
 //! The producer: random commands, each repeated under its Idempotency-Key until it is acknowledged.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -42,6 +43,8 @@ pub struct Producer {
     integrations: u64,
     known: Mutex<Vec<Known>>,
     created: Mutex<u64>,
+    /// The integrations whose deletion was acknowledged.
+    deleted: Mutex<HashSet<String>>,
     has_ended: AtomicBool,
 }
 
@@ -54,6 +57,7 @@ impl Producer {
             integrations,
             known: Mutex::default(),
             created: Mutex::new(0),
+            deleted: Mutex::default(),
             has_ended: AtomicBool::new(false),
         }
     }
@@ -155,7 +159,13 @@ impl Producer {
         let Some(answer) = self.acknowledged(call, random).await? else {
             return Ok(()); // The state forbids it.
         };
-        if answer.json["Changed"] == Value::Bool(false) {
+        let has_changed = if command == "delete" {
+            // A DELETE takes no Idempotency-Key: the answer to its first try may have been lost.
+            self.deleted.lock().expect("no holder panics").insert(id.clone())
+        } else {
+            answer.json["Changed"] == Value::Bool(true)
+        };
+        if !has_changed {
             return Ok(());
         }
         let integration = format!(r#""Integration":{{"Id":"{id}","Name":"{name}"}}"#);
@@ -203,7 +213,7 @@ impl Producer {
             };
             match answer.status {
                 200..300 => return Ok(Some(answer)),
-                409 if answer.code() == "not_allowed" => return Ok(None),
+                409 if answer.code() == "not_allowed_in_state" => return Ok(None),
                 // A request with this key is under way, or the server cannot answer now.
                 409 | 429 | 503 => tokio::time::sleep(AGAIN_AFTER).await,
                 status => bail!("{} {}: {status} {}", call.method, call.path, answer.json),

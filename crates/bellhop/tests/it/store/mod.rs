@@ -3,6 +3,8 @@
 mod conformance;
 mod databases;
 mod model;
+mod properties;
+mod steps;
 mod world;
 
 conformance::conformance!(sqlite, crate::store::databases::Sqlite);

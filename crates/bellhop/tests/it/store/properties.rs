@@ -1,0 +1,413 @@
+//! Random histories, given to a database and to the model at once. They must tell the same, after
+//! every step, in every answer and every list.
+//!
+//! `PROPTEST_CASES` raises the number of histories.
+
+use std::fmt::Debug;
+
+use bellhop::{
+    domain::{
+        delivery::{Delivery, DeliveryState},
+        webhook::WebhookState,
+    },
+    id::{DeliveryId, IntegrationId, WebhookId},
+    store::{
+        Claim, ClaimRequest, Commit, CommitError, DeliveryFilter, IntegrationFilter, Receipt,
+        Recorded, Store, Want, Written,
+    },
+};
+use jiff::Timestamp;
+use proptest::{
+    prelude::*,
+    test_runner::{Config, FileFailurePersistence},
+};
+
+use super::{
+    databases::{Database, InMemory, Sqlite},
+    steps::{End, Step, Steps, a_history},
+    world::{ALL, attempted},
+};
+
+proptest! {
+    #![proptest_config(Config {
+        cases: cases(),
+        max_shrink_iters: 2000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..Config::default()
+    })]
+
+    #[test]
+    fn sqlite_is_the_model(history in a_history(40)) {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(Pair::<Sqlite>::new().live(history));
+    }
+}
+
+/// Every case opens a database, so there are fewer of them than proptest's own default.
+fn cases() -> u32 {
+    Config::default()
+        .cases
+        .min(if is_told() { u32::MAX } else { 64 })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "proptest reads the same variable for itself"
+)]
+fn is_told() -> bool {
+    std::env::var_os("PROPTEST_CASES").is_some()
+}
+
+/// Names a delivery in both stores: their ids differ.
+type Place = (WebhookId, IntegrationId, u64);
+
+/// A database and the model, that go through the same.
+struct Pair<D> {
+    database: D,
+    model: InMemory,
+    steps: Steps,
+    /// What both hold: the claim of the database and that of the model.
+    held: Vec<(Claim, Claim)>,
+    /// Claims that are held no longer: nothing may be recorded under them.
+    lost: Vec<(Claim, Claim)>,
+}
+
+impl<D: Database> Pair<D> {
+    fn new() -> Self {
+        Self {
+            database: D::fresh(),
+            model: InMemory::fresh(),
+            steps: Steps::new(),
+            held: Vec::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    async fn live(mut self, history: Vec<Step>) {
+        for step in history {
+            self.steps.tick();
+            match step {
+                Step::Claim { webhook, limit } => self.claim(webhook, limit).await,
+                Step::Record { which, end } => self.record(which, end).await,
+                Step::RecordLost { which } => self.record_lost(which).await,
+                Step::Release { which } => self.release(which).await,
+                Step::Reopen => self.reopen().await,
+                Step::Wait { seconds } => self.steps.wait(seconds),
+                other => self.commit(&other).await,
+            }
+            self.compare().await;
+        }
+        self.drain().await;
+    }
+
+    async fn commit(&mut self, step: &Step) {
+        let ours = self.delivery(step).await;
+        let writes = self.steps.writes(step, ours);
+        let [one, other] = writes.map(|write| Commit {
+            at: self.steps.now(),
+            write,
+            remember: self.steps.remember(step),
+        });
+        let one = self.database.store().commit(one).await;
+        let other = self.model.store().commit(other).await;
+        assert_eq!(told(&one), told(&other), "{step:?}");
+        if let Ok(Receipt::Done { written, .. }) = one {
+            self.steps.note(&written);
+        }
+        self.forget_deleted().await;
+    }
+
+    /// The delivery that a step means, in both stores.
+    async fn delivery(&self, step: &Step) -> [DeliveryId; 2] {
+        let [mut one, mut other] = [DeliveryId(uuid::Uuid::nil()); 2];
+        if let Some(which) = step.delivery() {
+            let (ones, others) = self.deliveries().await;
+            if !ones.is_empty() {
+                (one, other) = (ones[which % ones.len()].id, others[which % others.len()].id);
+            }
+        }
+        [one, other]
+    }
+
+    async fn deliveries(&self) -> (Vec<Delivery>, Vec<Delivery>) {
+        let none = DeliveryFilter::default;
+        let ones = self.database.store().deliveries(none(), ALL).await;
+        let others = self.model.store().deliveries(none(), ALL).await;
+        (ones.unwrap(), others.unwrap())
+    }
+
+    /// Claims on a webhook that was deleted are void.
+    async fn forget_deleted(&mut self) {
+        let store = self.model.store();
+        let mut kept = Vec::new();
+        for pair in self.held.drain(..) {
+            match store.webhook(pair.1.webhook_id).await.unwrap() {
+                Some(_) => kept.push(pair),
+                None => self.lost.push(pair),
+            }
+        }
+        self.held = kept;
+    }
+
+    async fn claim(&mut self, webhook: usize, limit: usize) {
+        let Some(webhook_id) = self.steps.webhook(webhook) else {
+            return;
+        };
+        let request = ClaimRequest {
+            now: self.steps.now(),
+            wants: vec![Want { webhook_id, limit }],
+        };
+        let one = self
+            .database
+            .store()
+            .claim(request.clone())
+            .await
+            .unwrap()
+            .remove(0);
+        let other = self.model.store().claim(request).await.unwrap().remove(0);
+        assert_eq!(one.webhook_id, other.webhook_id);
+        assert_eq!(
+            (one.revision, one.next_due),
+            (other.revision, other.next_due)
+        );
+        let told = |claims: &[Claim]| -> Vec<String> { claims.iter().map(claim_told).collect() };
+        assert_eq!(told(&one.claims), told(&other.claims));
+        self.held.extend(one.claims.into_iter().zip(other.claims));
+        self.one_attempt_a_lane();
+    }
+
+    /// The first rule of all.
+    fn one_attempt_a_lane(&self) {
+        let lanes = self
+            .held
+            .iter()
+            .map(|(claim, _)| (claim.webhook_id, claim.integration_id));
+        let mut lanes: Vec<_> = lanes.collect();
+        lanes.sort_unstable();
+        assert!(
+            lanes.is_sorted_by(|one, next| one < next),
+            "two attempts in one lane"
+        );
+    }
+
+    async fn record(&mut self, which: usize, end: End) {
+        if self.held.is_empty() {
+            return;
+        }
+        let pair = self.held.swap_remove(which % self.held.len());
+        let (one, other) = self.recorded(&pair, end).await;
+        assert!(matches!(one, Recorded::Done { .. }));
+        // A replay that waits may be told of or not: whoever waits for it finds it by claiming.
+        let (ones, _) = self.deliveries().await;
+        let lane = |each: &&Delivery| {
+            (each.webhook_id, each.integration_id) == (pair.0.webhook_id, pair.0.integration_id)
+        };
+        let is_replay =
+            |each: &Delivery| each.state != DeliveryState::Pending && each.next_attempt.is_some();
+        if !ones.iter().filter(lane).any(is_replay) && !is_replay_of_ended(&pair.0) {
+            assert_eq!(one, other);
+        }
+        self.lost.push(pair);
+    }
+
+    async fn record_lost(&mut self, which: usize) {
+        if self.lost.is_empty() {
+            return;
+        }
+        let pair = self.lost[which % self.lost.len()].clone();
+        // A fence of before may have been given again since the database was reopened.
+        let is_held = |(one, other): &(Claim, Claim)| {
+            (one.delivery_id, one.fence) == (pair.0.delivery_id, pair.0.fence)
+                || (other.delivery_id, other.fence) == (pair.1.delivery_id, pair.1.fence)
+        };
+        if self.held.iter().any(is_held) {
+            return;
+        }
+        let recorded = self.recorded(&pair, End::Delivered).await;
+        assert_eq!(recorded, (Recorded::Lost, Recorded::Lost));
+    }
+
+    async fn recorded(&self, (one, other): &(Claim, Claim), end: End) -> (Recorded, Recorded) {
+        let (next, effect) = self.steps.outcome(one, end);
+        let at = self.steps.now();
+        let make = |claim| attempted(claim, next, effect.clone(), at);
+        let one = self.database.store().record(make(one)).await.unwrap();
+        let other = self.model.store().record(make(other)).await.unwrap();
+        (one, other)
+    }
+
+    async fn release(&mut self, which: usize) {
+        if self.held.is_empty() {
+            return;
+        }
+        let pair = self.held.swap_remove(which % self.held.len());
+        let proof = |claim: &Claim| vec![(claim.delivery_id, claim.fence)];
+        self.database.store().release(proof(&pair.0)).await.unwrap();
+        self.model.store().release(proof(&pair.1)).await.unwrap();
+        self.lost.push(pair);
+    }
+
+    async fn reopen(&mut self) {
+        self.database.reopen().await;
+        self.model.reopen().await;
+        self.lost.append(&mut self.held);
+    }
+
+    /// Everything that both tell.
+    async fn compare(&self) {
+        let (one, other) = (self.database.store(), self.model.store());
+        assert_eq!(
+            everything(&*one, self.steps.now()).await,
+            everything(&*other, self.steps.now()).await
+        );
+        self.heads().await;
+    }
+
+    /// In each lane, the first pending delivery alone has a next attempt.
+    async fn heads(&self) {
+        let (mut ones, _) = self.deliveries().await;
+        ones.retain(|each| each.state == DeliveryState::Pending);
+        ones.sort_by_key(|each| (each.webhook_id, each.integration_id, each.sequence));
+        for lane in ones
+            .chunk_by(|a, b| (a.webhook_id, a.integration_id) == (b.webhook_id, b.integration_id))
+        {
+            let due: Vec<_> = lane
+                .iter()
+                .map(|each| each.next_attempt.is_some())
+                .collect();
+            let head: Vec<_> = (0..lane.len()).map(|position| position == 0).collect();
+            assert_eq!(due, head);
+        }
+    }
+
+    /// Once every webhook is enabled and every receiver answers, nothing stays behind.
+    async fn drain(mut self) {
+        self.reopen().await;
+        for webhook in 0..self.steps.webhooks() {
+            let patch = Step::SetState {
+                webhook,
+                state: WebhookState::Enabled,
+            };
+            self.commit(&patch).await;
+        }
+        loop {
+            self.steps.wait(100_000);
+            for webhook in 0..self.steps.webhooks() {
+                self.claim(webhook, 3).await;
+            }
+            if self.held.is_empty() {
+                break;
+            }
+            while !self.held.is_empty() {
+                self.record(0, End::Delivered).await;
+            }
+        }
+        self.compare().await;
+        let (ones, _) = self.deliveries().await;
+        assert!(ones.iter().all(|each| each.state != DeliveryState::Pending));
+        assert!(ones.iter().all(|each| each.next_attempt.is_none()));
+    }
+}
+
+fn is_replay_of_ended(claim: &Claim) -> bool {
+    claim.state != DeliveryState::Pending
+}
+
+/// A claim without what differs from store to store.
+fn claim_told(claim: &Claim) -> String {
+    let Claim {
+        delivery_id: _,
+        fence: _,
+        body,
+        ..
+    } = claim;
+    format!(
+        "{:?} {} {} {:?} {:?} {} {} {:?} {} {body:?}",
+        (claim.webhook_id, claim.integration_id),
+        claim.sequence,
+        claim.previous,
+        claim.action,
+        claim.state,
+        claim.number,
+        claim.tries,
+        claim.planned,
+        claim.created,
+    )
+}
+
+/// A delivery without its id.
+fn delivery_told(delivery: &Delivery) -> (Place, String) {
+    let place = (
+        delivery.webhook_id,
+        delivery.integration_id,
+        delivery.sequence,
+    );
+    let anonymous = Delivery {
+        id: DeliveryId(uuid::Uuid::nil()),
+        ..delivery.clone()
+    };
+    (place, format!("{anonymous:?}"))
+}
+
+/// An answer without what differs from store to store, and without wording.
+fn told(answer: &Result<Receipt, CommitError>) -> String {
+    fn plain(value: &impl Debug) -> String {
+        format!("{value:?}")
+    }
+    match answer {
+        Ok(Receipt::Done { written, due }) => {
+            let mut due = due.clone();
+            due.sort_unstable();
+            let written = match written {
+                Written::Delivery(delivery) => plain(&delivery_told(delivery)),
+                other => plain(other),
+            };
+            format!("{written} {due:?}")
+        }
+        Ok(Receipt::Repeated(answer)) => String::from_utf8_lossy(&answer.0).into_owned(),
+        Err(CommitError::NotNow(_)) => "NotNow".into(),
+        // Ids of deliveries differ.
+        Err(CommitError::NotFound { noun, .. }) => format!("NotFound {noun}"),
+        Err(other) => plain(other),
+    }
+}
+
+async fn everything(store: &dyn Store, now: Timestamp) -> Vec<String> {
+    let deleted_too = IntegrationFilter {
+        with_deleted: true,
+        ..IntegrationFilter::default()
+    };
+    let integrations = store.integrations(deleted_too, ALL).await.unwrap();
+    let deliveries = store
+        .deliveries(DeliveryFilter::default(), ALL)
+        .await
+        .unwrap();
+    let stats = store.stats(now).await.unwrap();
+    let mut all = vec![
+        format!("{:?}", store.enterprises(ALL).await.unwrap()),
+        format!("{:?}", store.applications(ALL).await.unwrap()),
+        format!("{:?}", store.webhooks(None, ALL).await.unwrap()),
+        format!("{integrations:?}"),
+        format!("{:?}", store.due().await.unwrap()),
+        format!(
+            "{:?}",
+            (stats.deliveries, stats.oldest_due, stats.lanes_held)
+        ),
+    ];
+    for integration in &integrations {
+        let messages = store.messages(integration.id, 0, 1000).await.unwrap();
+        all.push(format!("{messages:?}"));
+    }
+    for delivery in &deliveries {
+        let attempts = store.attempts(delivery.id).await.unwrap();
+        let body = store.body(delivery.id).await.unwrap();
+        all.push(format!(
+            "{:?} {attempts:?} {body:?}",
+            delivery_told(delivery)
+        ));
+    }
+    all
+}
