@@ -161,7 +161,10 @@ impl Producer {
         };
         let has_changed = if command == "delete" {
             // A DELETE takes no Idempotency-Key: the answer to its first try may have been lost.
-            self.deleted.lock().expect("no holder panics").insert(id.clone())
+            self.deleted
+                .lock()
+                .expect("no holder panics")
+                .insert(id.clone())
         } else {
             answer.json["Changed"] == Value::Bool(true)
         };

@@ -1,0 +1,21 @@
+//! The server is killed again and again while commands go on, and no lane notices more than a pause.
+//!
+//! The battery and its judge are the crate `faults`; this is its short form, against the real binary.
+
+use std::path::PathBuf;
+
+use faults::battery::{Options, fresh_seed, run};
+
+/// 200 integrations, three webhooks (one of them flaky), 25 times SIGKILL.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_message_arrives_in_order_whatever_is_killed() {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_bellhop"));
+    let options = Options::short(binary, fresh_seed());
+    // To repeat a run that failed: its random choices come from this number.
+    println!("seed {}", options.seed);
+    let verdict = run(&options).await.unwrap();
+    println!("{verdict}");
+    assert!(verdict.holds(), "{verdict}\n{}", verdict.told());
+    assert!(verdict.faults >= 20, "{verdict}");
+    assert!(verdict.messages >= options.integrations, "{verdict}");
+}
