@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, which all processes of one machine share.
@@ -23,13 +23,11 @@ pub fn unix_seconds() -> i64 {
         .tv_sec()
 }
 
-/// CPU time of a process, user and system, all its threads. In steps of 10 ms on most systems.
+/// CPU time of a process, user and system, of all its threads, also of those that have ended. To the
+/// nanosecond: what `/proc/<pid>/stat` says is sampled, and wrong where there is little to do.
 pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
-    let file = format!("/proc/{pid}/stat");
-    let text = fs::read_to_string(&file).context(file)?;
-    let ticks = ticks_of(&text).context("/proc/<pid>/stat is not as proc(5) says")?;
-    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("CLK_TCK is not known")?;
-    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))?;
+    Ok(clock_gettime(clock)?.into())
 }
 
 /// The CPU time that a process spends from now on.
@@ -49,14 +47,6 @@ impl CpuMeter {
         let used = cpu(self.pid)?.saturating_sub(self.before);
         Ok(used.as_secs_f64() * 1e6 / messages as f64)
     }
-}
-
-/// utime + stime. The name in parentheses may hold spaces, so the count starts behind it.
-fn ticks_of(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
 }
 
 /// Memory of a process, in KiB.
@@ -153,7 +143,7 @@ impl Spread {
 
 #[cfg(test)]
 mod tests {
-    use super::{Spread, now_ns, ticks_of};
+    use super::{Spread, cpu, now_ns};
 
     #[test]
     fn percentiles_are_nearest_ranks() {
@@ -167,14 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
-        let stat = "12 (a) b (c) S 1 1 1 0 -1 4194560 100 0 0 0 30 12 0 0 20 0 4 0 100";
-        assert_eq!(ticks_of(stat), Some(42));
-    }
-
-    #[test]
     fn the_clock_goes_forward() {
         let before = now_ns();
         assert!(now_ns() >= before);
+    }
+
+    #[test]
+    fn cpu_time_is_finer_than_a_tick() {
+        let before = cpu(std::process::id()).unwrap();
+        let sum: u64 = (0..100_000).map(std::hint::black_box).sum();
+        assert_eq!(sum, 4_999_950_000);
+        let used = cpu(std::process::id()).unwrap().saturating_sub(before);
+        assert!(!used.is_zero() && used.as_millis() < 1000);
     }
 }
