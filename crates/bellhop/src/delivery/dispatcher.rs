@@ -13,14 +13,15 @@ use tokio::sync::mpsc;
 use super::{
     DeliveryObserver,
     attempt::Attempts,
-    pace::Pace,
-    prepared::{Directory, Prepared},
+    line::{Line, Room},
+    prepared::Directory,
+    under_way::{Ended, ForWebhook, UnderWay, prepare},
 };
 use crate::{
-    domain::delivery::{Next, WebhookEffect},
-    feed::{Event, Feed},
-    id::{DeliveryId, WebhookId},
-    store::{Claim, ClaimRequest, Fence, Recorded, Store, StoreError, Want, WebhookClaims},
+    domain::retry::later,
+    feed::Feed,
+    id::WebhookId,
+    store::{ClaimRequest, Store, StoreError, Want, WebhookClaims},
 };
 
 /// How often the store is asked what is due although nobody said so: the net under the hints.
@@ -29,8 +30,6 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 const MAX_WANTS: usize = 256;
 /// How long to wait after the store failed.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
-/// How long a record of an attempt is tried again while the store fails.
-const RECORD_TRIES: u32 = 40;
 
 /// What the dispatcher works with.
 #[derive(Debug)]
@@ -61,47 +60,6 @@ pub struct Dispatcher {
     in_flight: usize,
     ended: mpsc::UnboundedSender<Ended>,
     endings: mpsc::UnboundedReceiver<Ended>,
-}
-
-/// What is known of a webhook's work.
-#[derive(Debug, Default)]
-struct Line {
-    in_flight: usize,
-    /// How many of its requests may be in flight; unknown until it was made ready.
-    limit: Option<usize>,
-    pace: Option<Pace>,
-    is_ready: bool,
-    /// It had more to send than room, and is ready again when one of its attempts ends.
-    has_more: bool,
-    later: Option<Timestamp>,
-}
-
-/// Whether a webhook may be sent more.
-enum Room {
-    /// So many requests.
-    For(usize),
-    /// Not before one under way has ended.
-    WhenOneEnds,
-    /// Not before this moment: its rate limit.
-    At(Timestamp),
-}
-
-/// An attempt has ended, or was given up.
-#[derive(Debug)]
-struct Ended {
-    webhook_id: WebhookId,
-    webhook: Option<Arc<Prepared>>,
-    result: Option<ForWebhook>,
-    claim: (DeliveryId, Fence),
-}
-
-/// What came of it for the webhook.
-#[derive(Debug, Clone, Copy)]
-enum ForWebhook {
-    /// More of the webhook is due, now or at this moment.
-    More(Option<Timestamp>),
-    /// Nothing more by it.
-    Nothing,
 }
 
 impl Dispatcher {
@@ -264,7 +222,10 @@ impl Dispatcher {
             self.forget_idle(webhook_id);
             return 0;
         }
-        let under_way: Vec<UnderWay> = claims.iter().map(|claim| self.under_way(claim)).collect();
+        let under_way: Vec<UnderWay> = claims
+            .iter()
+            .map(|claim| UnderWay::new(claim, self.ended.clone()))
+            .collect();
         let parts = self.parts.clone();
         if let Some(prepared) = ready {
             for (claim, under_way) in claims.into_iter().zip(under_way) {
@@ -281,18 +242,6 @@ impl Dispatcher {
             });
         }
         n
-    }
-
-    fn under_way(&self, claim: &Claim) -> UnderWay {
-        UnderWay {
-            ended: Some(Ended {
-                webhook_id: claim.webhook_id,
-                webhook: None,
-                result: None,
-                claim: (claim.delivery_id, claim.fence),
-            }),
-            to: self.ended.clone(),
-        }
     }
 
     /// Takes an ending and all that have come with it.
@@ -324,7 +273,7 @@ impl Dispatcher {
             if let Err(error) = self.parts.store.release(claims).await {
                 tracing::error!(%error, "claims could not be given back");
             }
-            let retry = crate::domain::retry::later(self.parts.attempts.clock.now(), STORE_PAUSE);
+            let retry = later(self.parts.attempts.clock.now(), STORE_PAUSE);
             for (_, webhook) in given_up {
                 self.plan(webhook, retry);
             }
@@ -394,114 +343,6 @@ impl Dispatcher {
                 in_flight = self.in_flight,
                 "attempts did not end in time; they are made again after the next start"
             );
-        }
-    }
-}
-
-impl Line {
-    /// Takes the webhook's limits over.
-    fn settle(&mut self, webhook: &Prepared, now: Timestamp) {
-        self.limit = Some(webhook.max_in_flight);
-        self.pace = webhook.rate_limit.map(|limit| match self.pace {
-            Some(pace) => pace.limited(limit, now),
-            None => {
-                let mut pace = Pace::new(limit, now);
-                // The request that was sent before the limit was known.
-                pace.took(1);
-                pace
-            }
-        });
-    }
-
-    /// How much may be sent now. One request until the limits are known.
-    fn room(&mut self, now: Timestamp) -> Room {
-        let free = self.limit.unwrap_or(1).saturating_sub(self.in_flight);
-        if free == 0 {
-            return Room::WhenOneEnds;
-        }
-        match &mut self.pace {
-            None => Room::For(free),
-            Some(pace) => match pace.room(now).min(free) {
-                0 => Room::At(pace.next()),
-                room => Room::For(room),
-            },
-        }
-    }
-}
-
-/// Reads a webhook and makes it ready. `None` if it is gone or cannot be read: its claims are given back.
-async fn prepare(parts: &Parts, webhook: WebhookId) -> Option<Arc<Prepared>> {
-    match parts
-        .directory
-        .prepare(webhook, parts.attempts.clock.now())
-        .await
-    {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            tracing::error!(%error, %webhook, "a webhook could not be read");
-            None
-        }
-    }
-}
-
-/// An attempt under way. Whatever becomes of it, even a panic, the dispatcher learns that it has ended.
-#[derive(Debug)]
-struct UnderWay {
-    ended: Option<Ended>,
-    to: mpsc::UnboundedSender<Ended>,
-}
-
-impl UnderWay {
-    async fn run(mut self, claim: Claim, parts: Arc<Parts>, webhook: Arc<Prepared>) {
-        if claim.number == 1 {
-            let waited = parts.attempts.clock.now().duration_since(claim.created);
-            parts
-                .observer
-                .first_attempt(Duration::try_from(waited).unwrap_or_default());
-        }
-        let attempted = parts.attempts.deliver(claim, &webhook).await;
-        parts
-            .observer
-            .attempted(attempted.attempt.cause, attempted.attempt.duration);
-        let (delivery, next) = (attempted.delivery_id, attempted.next);
-        let held = matches!(attempted.effect, Some(WebhookEffect::Disable { .. }));
-        let recorded = record(&parts, attempted).await;
-        parts.feed.tell(Event::Delivery(delivery));
-        if let Some(ended) = &mut self.ended {
-            ended.webhook = Some(webhook.clone());
-            ended.result = match (recorded, next) {
-                (None, _) => None,
-                (Some(Recorded::Done { lane_goes_on: true }), _) => Some(ForWebhook::More(None)),
-                (Some(Recorded::Done { .. }), Next::Retry { at }) if !held => {
-                    Some(ForWebhook::More(Some(at)))
-                }
-                (Some(_), _) => Some(ForWebhook::Nothing),
-            };
-        }
-    }
-}
-
-/// Records an attempt. While the store fails the outcome is kept and tried again: what a receiver has
-/// accepted is not sent twice for a disk that was full for a moment.
-async fn record(parts: &Parts, attempted: crate::store::Attempted) -> Option<Recorded> {
-    for _ in 0..RECORD_TRIES {
-        match parts.store.record(attempted.clone()).await {
-            Ok(recorded) => return Some(recorded),
-            Err(StoreError::Closed) => return None,
-            Err(error) => {
-                tracing::error!(%error, delivery.id = %attempted.delivery_id, "an attempt could not be recorded; trying again");
-                tokio::time::sleep(STORE_PAUSE).await;
-            }
-        }
-    }
-    None
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        if let Some(ended) = self.ended.take() {
-            // The dispatcher is gone only when the process ends.
-            let _ = self.to.send(ended);
         }
     }
 }

@@ -3,9 +3,11 @@
 pub mod attempt;
 pub mod dispatcher;
 pub mod egress;
+mod line;
 mod pace;
 pub mod prepared;
 pub mod sender;
+mod under_way;
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ use crate::{
         ConnectionFacts, Connector, EgressPolicy, FLIGHT, Flight, Resolve, Roots, SystemResolver,
         TargetUrl,
     },
-    domain::cause::Cause,
+    domain::{cause::Cause, webhook::MAX_IN_FLIGHT},
 };
 
 /// The most that is buffered of a response's head, and of a piece of its body.
@@ -48,13 +48,14 @@ pub struct SenderOptions {
 }
 
 impl SenderOptions {
-    /// The system's name servers and authorities, 16 idle connections an origin for a minute.
+    /// The system's name servers and authorities; idle connections are kept for a minute, as many for an origin as a
+    /// webhook may have requests in flight: fewer would be closed and opened again under load.
     pub fn new(policy: Arc<EgressPolicy>) -> Self {
         Self {
             policy,
             resolver: Arc::new(SystemResolver::new()),
             roots: Roots::System,
-            max_idle_per_host: 16,
+            max_idle_per_host: MAX_IN_FLIGHT as usize,
             idle_timeout: Duration::from_mins(1),
         }
     }

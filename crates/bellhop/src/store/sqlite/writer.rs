@@ -23,6 +23,13 @@ use crate::{
 /// Most writes of one transaction.
 const MAX_GROUP: usize = 1024;
 
+/// A group of so many says that there is load, and the next one waits for company.
+const LOAD: usize = 8;
+
+/// How long it waits: less than a sync takes, and worth several, since a page that two writes share is
+/// written once.
+const LINGER: Duration = Duration::from_micros(300);
+
 /// How many expired idempotency records go with one transaction.
 const PURGED_AT_ONCE: u32 = 200;
 
@@ -65,7 +72,11 @@ impl Writer {
     /// Writes until every handle is gone or somebody closes.
     pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
         let mut purged = Instant::now();
+        let mut last_group = 0;
         while let Ok(first) = requests.recv() {
+            if last_group >= LOAD {
+                linger();
+            }
             let (mut writes, mut others) = (Vec::new(), Vec::new());
             let mut next = Some(first);
             while let Some(request) = next {
@@ -79,6 +90,7 @@ impl Writer {
                     None
                 };
             }
+            last_group = writes.len();
             self.write(writes);
             if purged.elapsed() > PURGE_EVERY {
                 purged = Instant::now();
@@ -213,6 +225,14 @@ impl Writer {
             tracing::warn!(error = %StoreError::from(error), "expired idempotency records could not be purged");
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the writer's own thread waits for more to write together; nobody's clock is involved"
+)]
+fn linger() {
+    std::thread::sleep(LINGER);
 }
 
 fn reply(request: Request, answer: Answered) {

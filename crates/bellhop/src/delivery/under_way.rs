@@ -1,0 +1,129 @@
+//! An attempt under way: from its claim to its record.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::{dispatcher::Parts, prepared::Prepared};
+use crate::{
+    domain::delivery::{Next, WebhookEffect},
+    feed::Event,
+    id::{DeliveryId, WebhookId},
+    store::{Attempted, Claim, Fence, Recorded, StoreError},
+};
+
+/// How long to wait before a record is tried again.
+const RECORD_PAUSE: Duration = Duration::from_millis(250);
+/// How often a record of an attempt is tried while the store fails.
+const RECORD_TRIES: u32 = 40;
+
+/// An attempt has ended, or was given up.
+#[derive(Debug)]
+pub struct Ended {
+    pub webhook_id: WebhookId,
+    pub webhook: Option<Arc<Prepared>>,
+    pub result: Option<ForWebhook>,
+    pub claim: (DeliveryId, Fence),
+}
+
+/// What came of it for the webhook.
+#[derive(Debug, Clone, Copy)]
+pub enum ForWebhook {
+    /// More of the webhook is due, now or at this moment.
+    More(Option<Timestamp>),
+    /// Nothing more by it.
+    Nothing,
+}
+
+/// Reads a webhook and makes it ready. `None` if it is gone or cannot be read: its claims are given back.
+pub async fn prepare(parts: &Parts, webhook: WebhookId) -> Option<Arc<Prepared>> {
+    match parts
+        .directory
+        .prepare(webhook, parts.attempts.clock.now())
+        .await
+    {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            tracing::error!(%error, %webhook, "a webhook could not be read");
+            None
+        }
+    }
+}
+
+/// An attempt under way. Whatever becomes of it, even a panic, the dispatcher learns that it has ended.
+#[derive(Debug)]
+pub struct UnderWay {
+    ended: Option<Ended>,
+    to: mpsc::UnboundedSender<Ended>,
+}
+
+impl UnderWay {
+    /// Of this claim; the ending goes there.
+    pub fn new(claim: &Claim, to: mpsc::UnboundedSender<Ended>) -> Self {
+        let ended = Ended {
+            webhook_id: claim.webhook_id,
+            webhook: None,
+            result: None,
+            claim: (claim.delivery_id, claim.fence),
+        };
+        Self {
+            ended: Some(ended),
+            to,
+        }
+    }
+
+    /// Makes the attempt and records it.
+    pub async fn run(mut self, claim: Claim, parts: Arc<Parts>, webhook: Arc<Prepared>) {
+        if claim.number == 1 {
+            let waited = parts.attempts.clock.now().duration_since(claim.created);
+            parts
+                .observer
+                .first_attempt(Duration::try_from(waited).unwrap_or_default());
+        }
+        let attempted = parts.attempts.deliver(claim, &webhook).await;
+        parts
+            .observer
+            .attempted(attempted.attempt.cause, attempted.attempt.duration);
+        let (delivery, next) = (attempted.delivery_id, attempted.next);
+        let held = matches!(attempted.effect, Some(WebhookEffect::Disable { .. }));
+        let recorded = record(&parts, attempted).await;
+        parts.feed.tell(Event::Delivery(delivery));
+        if let Some(ended) = &mut self.ended {
+            ended.webhook = Some(webhook.clone());
+            ended.result = match (recorded, next) {
+                (None, _) => None,
+                (Some(Recorded::Done { lane_goes_on: true }), _) => Some(ForWebhook::More(None)),
+                (Some(Recorded::Done { .. }), Next::Retry { at }) if !held => {
+                    Some(ForWebhook::More(Some(at)))
+                }
+                (Some(_), _) => Some(ForWebhook::Nothing),
+            };
+        }
+    }
+}
+
+/// Records an attempt. While the store fails the outcome is kept and tried again: what a receiver has
+/// accepted is not sent twice for a disk that was full for a moment.
+async fn record(parts: &Parts, attempted: Attempted) -> Option<Recorded> {
+    for _ in 0..RECORD_TRIES {
+        match parts.store.record(attempted.clone()).await {
+            Ok(recorded) => return Some(recorded),
+            Err(StoreError::Closed) => return None,
+            Err(error) => {
+                tracing::error!(%error, delivery.id = %attempted.delivery_id, "an attempt could not be recorded; trying again");
+                tokio::time::sleep(RECORD_PAUSE).await;
+            }
+        }
+    }
+    None
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            // The dispatcher is gone only when the process ends.
+            let _ = self.to.send(ended);
+        }
+    }
+}
