@@ -4,6 +4,7 @@ mod api;
 mod cli;
 mod crash;
 mod delivery;
+mod readme;
 mod store;
 mod support;
 mod tidy;
