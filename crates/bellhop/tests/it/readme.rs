@@ -21,22 +21,23 @@ use nix::{
 const README: &str = include_str!("../../../../README.md");
 const SECTION: &str = "## Quick start";
 /// Far more than it takes (5 s), for machines that are busy.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A shell and all that it starts, in a process group of their own.
 struct Shell {
     group: Pid,
     child: Option<Child>,
+    /// The script waits for all that it started, so nothing is left when it succeeds.
+    has_succeeded: bool,
 }
 
 impl Shell {
-    fn run(script: &Path, directory: &Path, path: &str, listen: &str) -> Self {
+    fn run(script: &Path, directory: &Path, listen: &str) -> Self {
         let file = |name: &str| File::create(directory.with_extension(name)).unwrap();
         let child = Command::new("sh")
             .arg("-eu")
             .arg(script)
             .current_dir(directory)
-            .env("PATH", path)
             .env("BELLHOP_LISTEN", listen)
             .env("no_proxy", "127.0.0.1")
             .stdin(Stdio::null())
@@ -49,6 +50,7 @@ impl Shell {
         Self {
             group: Pid::from_raw(i32::try_from(child.id()).unwrap()),
             child: Some(child),
+            has_succeeded: false,
         }
     }
 
@@ -57,14 +59,17 @@ impl Shell {
         let mut child = self.child.take()?;
         let (tell, told) = mpsc::channel();
         thread::spawn(move || tell.send(child.wait()));
-        told.recv_timeout(DEADLINE).ok().map(Result::unwrap)
+        let status = told.recv_timeout(DEADLINE).ok().map(Result::unwrap);
+        self.has_succeeded = status.is_some_and(|status| status.success());
+        status
     }
 }
 
 impl Drop for Shell {
-    /// Nothing is left when the script ends well: then there is no such group, which is no matter.
     fn drop(&mut self) {
-        let _ = killpg(self.group, Signal::SIGKILL);
+        if !self.has_succeeded {
+            let _ = killpg(self.group, Signal::SIGKILL);
+        }
     }
 }
 
@@ -95,7 +100,7 @@ fn ports() -> [String; 2] {
         .map(|listener| listener.local_addr().unwrap().port().to_string())
 }
 
-/// Every number behind a member of this name, as the answers have it.
+/// The value of every member of this name, as the answers have it.
 fn members<'a>(shown: &'a str, name: &str) -> Vec<&'a str> {
     let start = format!("\"{name}\":");
     shown
@@ -119,10 +124,10 @@ fn the_quick_start_works_as_it_is_printed() {
     }
     symlink(env!("CARGO_BIN_EXE_bellhop"), bin.join("bellhop")).unwrap();
     let file = temporary.path().join("script");
-    fs::write(&file, script).unwrap();
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let path = format!("PATH='{}':\"$PATH\"\n", bin.display());
+    fs::write(&file, path + &script).unwrap();
 
-    let mut shell = Shell::run(&file, &directory, &path, &format!("127.0.0.1:{api}"));
+    let mut shell = Shell::run(&file, &directory, &format!("127.0.0.1:{api}"));
     let status = shell.end();
     let read = |file: &Path| fs::read_to_string(file).unwrap_or_default();
     let shown = read(&directory.with_extension("out"));
