@@ -69,6 +69,15 @@ impl Ids {
         }
     }
 
+    /// Identifiers above this one: what a store has made already stays below what it makes next, even if the
+    /// clock fell while it was closed.
+    pub fn above(random: SharedRandom, last: Uuid) -> Self {
+        Self {
+            random,
+            last: Mutex::new(last.as_u128()),
+        }
+    }
+
     /// The next identifier, greater than each before it.
     pub fn next<Id: From<Uuid>>(&self, at: Timestamp) -> Id {
         let fresh = version_7(at, &*self.random).as_u128();

@@ -25,7 +25,8 @@ pub fn bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
     bytes
 }
 
-/// The cryptographic generator of aws-lc-rs.
+/// The operating system's generator. That of aws-lc-rs measures the processor's jitter for its seed, some 50 ms
+/// at its first use, which is half of what a start may take: see [`warm`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemRandom;
 
@@ -35,6 +36,20 @@ impl Random for SystemRandom {
         reason = "this is the source that all others are handed"
     )]
     fn fill(&self, buffer: &mut [u8]) {
-        aws_lc_rs::rand::fill(buffer).expect("the operating system's generator answers");
+        getrandom::fill(buffer).expect("the operating system's generator answers");
     }
+}
+
+/// Seeds the generator inside aws-lc-rs, which draws the nonces of the vault and the keys of TLS, on a thread of
+/// its own: neither the start nor the first message waits for it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing is drawn: it is only made ready"
+)]
+pub fn warm() {
+    let seed = || {
+        let _ = aws_lc_rs::rand::fill(&mut [0; 1]);
+    };
+    // If the thread cannot be had, the first message waits.
+    drop(std::thread::Builder::new().name("seed".into()).spawn(seed));
 }

@@ -20,7 +20,7 @@ use crate::{
     domain::access_token::TokenHash,
     feed::Feed,
     lifecycle::Lifecycle,
-    random::{SharedRandom, SystemRandom},
+    random::{self, SharedRandom, SystemRandom},
     store::{
         Store,
         sqlite::{SqliteOptions, SqliteStore},
@@ -66,6 +66,7 @@ impl Default for Parts {
 impl App {
     /// Opens the store and the port. Sends nothing yet.
     pub async fn build(config: Config, parts: Parts) -> anyhow::Result<Self> {
+        random::warm();
         let secrets = config.open_secrets(&*parts.random)?;
         let listener = TcpListener::bind(config.listen)
             .await

@@ -61,6 +61,18 @@ pub enum ConfigError {
         /// Its permissions.
         mode: u32,
     },
+    /// There is a database, and the key that it was encrypted with is gone.
+    #[error(
+        "{} is missing, and the database {} was encrypted with the key in it",
+        path.display(),
+        database.display()
+    )]
+    KeyLost {
+        /// Where the key should be.
+        path: PathBuf,
+        /// What it opens.
+        database: PathBuf,
+    },
     /// The file of a secret in the data directory does not hold one.
     #[error("{} does not hold {expected}", path.display())]
     Damaged {
@@ -118,6 +130,10 @@ impl ConfigError {
             Self::Syntax { .. } => {
                 "settings are written as in: listen = \"127.0.0.1:8080\"".to_owned()
             }
+            Self::KeyLost { path, .. } => format!(
+                "restore {} from a backup, or give the key in BELLHOP_ENCRYPTION_KEY",
+                path.display()
+            ),
             Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
             Self::Damaged { path, .. } => format!(
                 "restore it from a backup, or, if nothing was stored with it yet: rm {}",

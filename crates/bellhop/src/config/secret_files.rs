@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, ConfigError, values};
+use super::{Config, ConfigError, Database, values};
 use crate::{
     domain::{api_key, secret_text::SecretText},
     random::{Random, bytes},
@@ -53,13 +53,7 @@ impl Config {
         };
         let encryption_key = match &self.encryption_key {
             Some(key) => key.clone(),
-            None => open_or_make(
-                &self.data_dir.join(ENCRYPTION_KEY_FILE),
-                "encryption keys (64 hex digits, commas between)",
-                values::encryption_key,
-                || make_encryption_key(random),
-                &mut made,
-            )?,
+            None => self.open_encryption_key(random, &mut made)?,
         };
         let vault =
             Vault::from_hex(encryption_key.expose()).expect("the key ring was checked when read");
@@ -68,6 +62,29 @@ impl Config {
             vault,
             made,
         })
+    }
+
+    /// A new key beside an old database would open nothing in it, and be found out only by the first message.
+    fn open_encryption_key(
+        &self,
+        random: &dyn Random,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<SecretText, ConfigError> {
+        let path = self.data_dir.join(ENCRYPTION_KEY_FILE);
+        let Database::Sqlite { path: database } = &self.database;
+        if database.exists() && !path.exists() {
+            return Err(ConfigError::KeyLost {
+                path,
+                database: database.clone(),
+            });
+        }
+        open_or_make(
+            &path,
+            "encryption keys (64 hex digits, commas between)",
+            values::encryption_key,
+            || make_encryption_key(random),
+            made,
+        )
     }
 }
 

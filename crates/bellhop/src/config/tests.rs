@@ -288,6 +288,16 @@ fn a_secret_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_lost_encryption_key_is_not_replaced_beside_a_database() {
+    let directory = TempDir::new().unwrap();
+    let config = in_data_dir(directory.path());
+    fs::write(directory.path().join("bellhop.db"), "").unwrap();
+    let error = config.open_secrets(&SystemRandom).unwrap_err();
+    assert!(matches!(error, ConfigError::KeyLost { .. }), "{error}");
+    assert!(!directory.path().join(ENCRYPTION_KEY_FILE).exists());
+}
+
+#[test]
 fn a_damaged_secret_is_not_replaced() {
     let directory = TempDir::new().unwrap();
     let config = in_data_dir(directory.path());

@@ -1,6 +1,6 @@
 //! One attempt: sign, POST, and what it comes to.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bellhop_webhook::{Action, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP};
 use bytes::Bytes;
@@ -42,8 +42,8 @@ pub struct Attempts {
     pub random: SharedRandom,
 }
 
-/// What is sent, whatever it is sent for.
-#[derive(Debug, Clone)]
+/// What is sent, whatever it is sent for. Debug shows none of its bytes: they may carry an access token.
+#[derive(Clone)]
 pub struct Outgoing {
     /// The `webhook-id`.
     pub message_id: String,
@@ -144,6 +144,15 @@ impl Attempts {
             attempt(outgoing.number, started, signature, traceparent, exchange),
             retry_after,
         )
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("message_id", &self.message_id)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 

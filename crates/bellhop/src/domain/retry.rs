@@ -56,9 +56,9 @@ impl RetrySchedule {
         &self.0
     }
 
-    /// When the first try is made.
-    pub fn first(&self, at: Timestamp, unit: f64) -> Timestamp {
-        self.after(0, at, None, unit).unwrap_or(at)
+    /// How long the first try waits. Has no jitter: there is nothing yet to spread.
+    pub fn first_wait(&self) -> Duration {
+        Duration::from_secs(self.0.first().copied().unwrap_or(0).into())
     }
 
     /// When to try again after `tries` tries, the last of which ended `at`; `None` when the schedule is
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn the_default_has_ten_tries() {
         let schedule = RetrySchedule::default();
-        assert_eq!(schedule.first(at(0), 0.99), at(0));
+        assert_eq!(schedule.first_wait(), Duration::ZERO);
         assert_eq!(schedule.after(1, at(0), None, 0.0), Some(at(5)));
         assert_eq!(
             schedule

@@ -91,6 +91,8 @@ pub struct Subscription {
     pub actions: ActionFilter,
     /// Its profile.
     pub profile: Profile,
+    /// How long the first try of a delivery waits.
+    pub first_wait: Duration,
 }
 
 impl Webhook {
@@ -100,6 +102,7 @@ impl Webhook {
             webhook_id: self.id,
             actions: self.actions,
             profile: self.profile,
+            first_wait: self.retry_schedule.first_wait(),
         }
     }
 
@@ -217,6 +220,7 @@ mod tests {
                 webhook_id,
                 actions: ActionFilter::ALL,
                 profile,
+                first_wait: Duration::ZERO,
             }
             .wants(Action::IntegrationApiKeyCreated)
         };

@@ -1,5 +1,7 @@
 //! Taking what is due, and saying what came of it.
 
+use std::fmt;
+
 use bellhop_webhook::{Action, MessageId};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -45,8 +47,8 @@ pub struct WebhookClaims {
     pub next_due: Option<Timestamp>,
 }
 
-/// One delivery, taken for one attempt.
-#[derive(Debug, Clone)]
+/// One delivery, taken for one attempt. Debug shows none of its bytes: they may carry an access token.
+#[derive(Clone)]
 pub struct Claim {
     /// Which.
     pub delivery_id: DeliveryId,
@@ -109,5 +111,16 @@ impl Claim {
     /// The id of the message.
     pub fn message_id(&self) -> MessageId {
         MessageId::new(self.integration_id.0, self.sequence)
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("delivery_id", &self.delivery_id)
+            .field("fence", &self.fence)
+            .field("sequence", &self.sequence)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }

@@ -376,6 +376,27 @@ async fn many_lanes_share_a_webhook_and_none_is_forgotten() {
 }
 
 #[tokio::test]
+async fn the_first_try_waits_as_the_schedule_says() {
+    let mut sending = Sending::start().await;
+    sending.webhook(json!({ "RetrySchedule": [60, 5] })).await;
+    let id = sending.integration("one").await;
+    sending
+        .app
+        .clock
+        .advance(std::time::Duration::from_secs(30));
+    sending.command(&id, "disable").await;
+    assert_eq!(sending.drain().await, 0);
+    assert_eq!(sending.after(29).await, 0);
+    assert_eq!(
+        sending.after(1).await,
+        1,
+        "a minute after the first message"
+    );
+    assert_eq!(sending.after(29).await, 0);
+    assert_eq!(sending.after(1).await, 1, "a minute after the second");
+}
+
+#[tokio::test]
 async fn a_rate_limit_holds_for_every_second() {
     let mut sending = Sending::start().await;
     sending.webhook(json!({ "RateLimit": 2 })).await;

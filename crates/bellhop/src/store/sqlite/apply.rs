@@ -1,12 +1,17 @@
 //! One write, applied inside the writer's transaction. Each looks before it writes: a write that is
 //! refused has changed nothing, so the others of its group need no savepoint.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{batch::Batch, lifecycle, registry, rows};
 use crate::{
-    clock::to_ms,
-    domain::delivery::{Delivery, DeliveryState},
+    clock::{from_ms, to_ms},
+    domain::{
+        delivery::{Delivery, DeliveryState},
+        retry::later,
+    },
     id::DeliveryId,
     store::{Answer, Commit, CommitError, Noun, Receipt, Remember, Write, Written},
     vault::{Place, Vault},
@@ -171,9 +176,14 @@ impl Apply<'_> {
     }
 
     /// Makes the next pending delivery of a lane due. Says whether there is one.
-    pub fn advance_lane(&self, ended: &Delivery, at: jiff::Timestamp) -> rusqlite::Result<bool> {
+    pub fn advance_lane(
+        &mut self,
+        ended: &Delivery,
+        at: jiff::Timestamp,
+    ) -> rusqlite::Result<bool> {
         advance_lane(
             self.connection,
+            self.batch,
             ended.integration_id,
             ended.webhook_id,
             ended.sequence,
@@ -237,19 +247,27 @@ impl Apply<'_> {
 /// Makes the next pending delivery after this one due. Says whether there is one.
 pub fn advance_lane(
     connection: &Connection,
+    batch: &mut Batch,
     integration: crate::id::IntegrationId,
     webhook: crate::id::WebhookId,
     after: u64,
     at: jiff::Timestamp,
 ) -> rusqlite::Result<bool> {
-    let next: Option<DeliveryId> = connection
+    let next: Option<(DeliveryId, i64)> = connection
         .prepare_cached(
-            "SELECT id FROM deliveries WHERE integration_id = ?1 AND webhook_id = ?2 AND sequence > ?3 \
+            "SELECT id, created_ms FROM deliveries WHERE integration_id = ?1 AND webhook_id = ?2 AND sequence > ?3 \
              AND state = 'Pending' ORDER BY sequence LIMIT 1",
         )?
-        .query_row(params![integration, webhook, after], |row| row.get(0))
+        .query_row(params![integration, webhook, after], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
-    let Some(next) = next else { return Ok(false) };
+    let Some((next, created_ms)) = next else {
+        return Ok(false);
+    };
+    let gate = batch.webhooks.gate(connection, webhook)?;
+    let first_wait = gate.map_or(Duration::ZERO, |gate| gate.first_wait);
+    let at = at.max(later(from_ms(created_ms), first_wait));
     connection
         .prepare_cached("UPDATE deliveries SET next_attempt_ms = ?2 WHERE id = ?1")?
         .execute(params![next, to_ms(at)])?;

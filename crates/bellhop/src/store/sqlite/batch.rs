@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -45,6 +46,7 @@ pub struct WebhookGate {
     pub state: WebhookState,
     pub not_before: Option<Timestamp>,
     pub revision: u64,
+    pub first_wait: Duration,
 }
 
 /// The gates of the webhooks.
@@ -118,7 +120,7 @@ impl Subscriptions {
             return Ok(None);
         }
         let mut select = connection.prepare_cached(
-            "SELECT id, actions, profile FROM webhooks WHERE application_id = ?1 AND deleted_ms IS NULL ORDER BY id",
+            "SELECT id, actions, profile, retry_schedule ->> 0 FROM webhooks WHERE application_id = ?1 AND deleted_ms IS NULL ORDER BY id",
         )?;
         let rows = select.query_map([id], |row| {
             let actions = ActionFilter::from_bits(row.get(1)?);
@@ -126,6 +128,7 @@ impl Subscriptions {
                 webhook_id: row.get(0)?,
                 actions,
                 profile: text(row, 2)?,
+                first_wait: Duration::from_secs(row.get(3)?),
             })
         })?;
         let found: Arc<[Subscription]> = rows.collect::<rusqlite::Result<_>>()?;
@@ -154,13 +157,14 @@ impl Webhooks {
         }
         let gate = connection
             .prepare_cached(
-                "SELECT state, not_before_ms, revision FROM webhooks WHERE id = ?1 AND deleted_ms IS NULL",
+                "SELECT state, not_before_ms, revision, retry_schedule ->> 0 FROM webhooks WHERE id = ?1 AND deleted_ms IS NULL",
             )?
             .query_row([id], |row| {
                 Ok(WebhookGate {
                     state: text(row, 0)?,
                     not_before: row.get::<_, Option<i64>>(1)?.map(from_ms),
                     revision: row.get(2)?,
+                    first_wait: Duration::from_secs(row.get(3)?),
                 })
             })
             .optional()?;

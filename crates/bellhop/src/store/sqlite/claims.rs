@@ -266,6 +266,7 @@ pub fn record(
     let lane_goes_on = has_ended
         && advance_lane(
             connection,
+            batch,
             held.integration_id,
             held.webhook_id,
             held.sequence,

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         delivery::DeliveryState,
         integration::{Change, Command, Decision, Integration, NewIntegration, NewMessage},
+        retry::later,
         webhook::Subscription,
     },
     id::{DeliveryId, IntegrationId, WebhookId},
@@ -147,7 +148,8 @@ fn insert_delivery(
     };
     let id: DeliveryId = apply.batch.ids.next(message.at);
     let at = to_ms(message.at);
-    let next_attempt = (!tail.is_waiting).then_some(at);
+    let first_try = later(message.at, subscription.first_wait);
+    let next_attempt = (!tail.is_waiting).then(|| to_ms(first_try));
     apply
         .connection
         .prepare_cached(

@@ -75,10 +75,11 @@ impl SqliteStore {
     pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         let lock = lock(&options.path)?;
         let connection = schema::open_writer(&options.path)?;
+        let last = schema::last_delivery(&connection)?;
         let writer = Writer {
             connection,
             vault: options.vault.clone(),
-            batch: Batch::new(Ids::new(options.random)),
+            batch: Batch::new(Ids::above(options.random, last)),
             observer: options.observer,
         };
         let (requests, received) = mpsc::sync_channel(MAX_WAITING);

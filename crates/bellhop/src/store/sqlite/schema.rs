@@ -4,7 +4,7 @@ use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Durat
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use crate::store::StoreError;
+use crate::{id::DeliveryId, store::StoreError};
 
 /// Every migration in order; its number is its position, from 1.
 const MIGRATIONS: [&str; 1] = [include_str!(
@@ -53,6 +53,13 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
         .open(path);
     let failed = |error| StoreError::Database(format!("{}: {error}", path.display()));
     made.map(drop).map_err(failed)
+}
+
+/// The greatest id of a delivery, zero if there is none.
+pub fn last_delivery(connection: &Connection) -> Result<uuid::Uuid, StoreError> {
+    let last: Option<DeliveryId> =
+        connection.query_row("SELECT MAX(id) FROM deliveries", [], |row| row.get(0))?;
+    Ok(last.map_or(uuid::Uuid::nil(), |id| id.0))
 }
 
 /// Opens a connection that cannot write.

@@ -135,14 +135,13 @@ impl State {
                 webhook.revision += 1;
             }
         }
-        if has_ended {
-            self.advance(webhook, integration, attempted.at);
-        }
-        let lane_goes_on = self.lane(webhook, integration).any(|other| {
-            other.delivery.id != id
-                && other.delivery.next_attempt <= Some(attempted.at)
-                && other.delivery.next_attempt.is_some()
-        });
+        let goes_on = has_ended && self.advance(webhook, integration, attempted.at);
+        let lane_goes_on = goes_on
+            || self.lane(webhook, integration).any(|other| {
+                other.delivery.id != id
+                    && other.delivery.next_attempt <= Some(attempted.at)
+                    && other.delivery.next_attempt.is_some()
+            });
         Recorded::Done { lane_goes_on }
     }
 

@@ -1,6 +1,7 @@
 //! Writes. Each looks before it changes anything, so that a refusal changes nothing.
 
 use bellhop::{
+    domain::retry::later,
     domain::{
         api_key::ApiKey,
         delivery::{Delivery, DeliveryState},
@@ -257,7 +258,8 @@ impl State {
                 reason: None,
                 attempt_count: 0,
                 tries: 0,
-                next_attempt: (!is_waiting).then_some(message.at),
+                next_attempt: (!is_waiting)
+                    .then(|| later(message.at, webhook.retry_schedule.first_wait())),
                 created: message.at,
                 ended: None,
             };

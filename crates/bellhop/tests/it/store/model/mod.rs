@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use bellhop::{
+    domain::retry::later,
     domain::{
         api_key::ApiKey,
         delivery::{Attempt, Delivery, DeliveryState},
@@ -134,7 +135,13 @@ impl State {
         let Some(head) = head.and_then(|id| self.deliveries.get_mut(&id)) else {
             return false;
         };
-        head.delivery.next_attempt.get_or_insert(at);
+        let first = self.webhooks.get(&webhook).map_or(at, |kept| {
+            later(
+                head.delivery.created,
+                kept.webhook.retry_schedule.first_wait(),
+            )
+        });
+        head.delivery.next_attempt.get_or_insert(at.max(first));
         true
     }
 }
