@@ -96,13 +96,18 @@ impl Size {
     }
 }
 
-/// The middle of what `fdatasync` takes after a write of 4 KiB: every durable commit waits for one.
+/// The middle of what `fdatasync` takes after a write of 4 KiB to a file that is long enough already,
+/// as a write-ahead log is: every durable commit waits for one.
 pub fn sync_ms(directory: &Path) -> anyhow::Result<f64> {
+    const BLOCK: [u8; 4096] = [0; 4096];
+    const BLOCKS: usize = 256;
     let mut file = File::create(directory.join("sync"))?;
+    file.write_all(&BLOCK.repeat(BLOCKS))?;
+    file.sync_all()?;
+    file.seek(SeekFrom::Start(0))?;
     let mut took_ms = Vec::new();
-    for _ in 0..200 {
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&[0; 4096])?;
+    for _ in 0..BLOCKS {
+        file.write_all(&BLOCK)?;
         let started = Instant::now();
         file.sync_data()?;
         took_ms.push(started.elapsed().as_secs_f64() * 1e3);
