@@ -168,7 +168,8 @@ fn write_end_to_end(f: &mut fmt::Formatter<'_>, all: &EndToEnd, raw: Option<&Raw
         "{} out of order, {} repeated, {} of {} signatures wrong",
         sink.out_of_order, sink.repeated, sink.wrong_signatures, sink.verified
     );
-    row(f, "the sink saw", seen, "none")
+    row(f, "the sink saw", seen, "none")?;
+    row(f, "connections to the sink", sink.connections, "")
 }
 
 fn write_latency(f: &mut fmt::Formatter<'_>, latency: &Latency) -> fmt::Result {
