@@ -1,9 +1,9 @@
 //! The HTTP API: the only place that knows status codes. `docs/api-design.md` says what it promises.
 //!
-//! A request meets, in this order: the route ([`routes`]), the key ([`callers`]), the table of scopes
-//! ([`access`]), the limits, its handler (a file per resource), and on the way out the problem document or
-//! the answer. Handlers get a [`Call`] and give a [`Reply`]; everything that all of them need is in
-//! [`serve`].
+//! A request meets, in this order: the route (`routes`), the key (`callers`), the table of scopes
+//! (`access`), the limits, its handler (a file per resource), and on the way out the problem document or
+//! the answer. Handlers get a `Call` and give a `Reply`; everything that all of them need is in
+//! `serve`.
 
 use std::{fmt, sync::Arc, time::Duration};
 
