@@ -26,7 +26,10 @@ pub use setting::{SETTINGS, Setting, flag, variable};
 pub use values::LogFormat;
 
 use crate::{
-    delivery::egress::{Network, PortRange},
+    delivery::{
+        egress::{Network, PortRange},
+        retention::Keep,
+    },
     domain::secret_text::SecretText,
 };
 use layers::Layers;
@@ -44,6 +47,8 @@ pub struct Config {
     pub egress: Egress,
     /// How long a former access token works.
     pub token_overlap: Duration,
+    /// How long what has ended, or was deleted, is kept.
+    pub keep: Keep,
     /// Most requests to receivers at one time, over all webhooks.
     pub max_in_flight: usize,
     /// How long requests in flight may take to end when the process is told to stop.
@@ -147,6 +152,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         encryption_key,
         egress,
         token_overlap: reader.read("token_overlap_seconds", values::seconds(0..=30 * 86_400))?,
+        keep: Keep {
+            deliveries: reader.read("delivery_retention_seconds", values::kept)?,
+            tombstones: reader.read("tombstone_retention_seconds", values::kept)?,
+        },
         max_in_flight: reader.read("max_in_flight", values::count(1..=65_536))?,
         drain: reader.read("drain_seconds", values::seconds(0..=600))?,
         log: Log {

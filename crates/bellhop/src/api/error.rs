@@ -100,7 +100,13 @@ impl ApiError {
 
     /// Nothing with this id that the caller may see.
     pub fn not_found(noun: Noun, id: impl std::fmt::Display) -> Self {
-        let mut error = Self::new(Code::NotFound, format!("There is no {noun} {id}."));
+        let why = match noun {
+            Noun::Delivery => {
+                " A delivery is purged some time after it has ended (delivery_retention_seconds)."
+            }
+            _ => "",
+        };
+        let mut error = Self::new(Code::NotFound, format!("There is no {noun} {id}.{why}"));
         error.0.missing = Some(noun);
         error
     }

@@ -15,6 +15,7 @@ use crate::{
         dispatcher::{Dispatcher, Parts as DispatcherParts},
         egress::{EgressPolicy, Roots},
         prepared::Directory,
+        retention::Retention,
         sender::{Sender, SenderOptions},
     },
     domain::access_token::TokenHash,
@@ -51,6 +52,7 @@ pub struct App {
     state: ApiState,
     store: Arc<dyn Store>,
     dispatcher: Dispatcher,
+    retention: Retention,
     drain: Duration,
 }
 
@@ -78,7 +80,6 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let observe = Arc::new(Observe {
             metrics: metrics.clone(),
-            clock: parts.clock.clone(),
         });
         let Database::Sqlite { path } = config.database;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(SqliteOptions {
@@ -89,12 +90,8 @@ impl App {
         })?);
         let feed = Arc::new(Feed::default());
         let policy = Arc::new(egress_policy(&config.egress, own));
-        let sender = Sender::new(SenderOptions {
-            roots: roots(config.egress.ca_file.as_deref())?,
-            ..SenderOptions::new(policy.clone())
-        });
         let attempts = Attempts {
-            sender,
+            sender: sender(&config.egress, policy.clone())?,
             clock: parts.clock.clone(),
             random: parts.random.clone(),
         };
@@ -106,6 +103,7 @@ impl App {
             observer: observe,
             max_in_flight: config.max_in_flight,
         }));
+        let retention = Retention::new(store.clone(), parts.clock.clone(), config.keep);
         let lifecycle = Lifecycle::new(
             store.clone(),
             feed.clone(),
@@ -133,6 +131,7 @@ impl App {
             state,
             store,
             dispatcher,
+            retention,
             drain: config.drain,
         })
     }
@@ -153,6 +152,7 @@ impl App {
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
         let dispatcher = tokio::spawn(self.dispatcher.run(wait(stopped.clone()), self.drain));
+        let retention = tokio::spawn(self.retention.run(wait(stopped.clone())));
         let router = api::router(self.state.clone());
         let server = tokio::spawn(listen::serve(
             self.listener,
@@ -165,6 +165,7 @@ impl App {
         let _ = stopping.send(true);
         server.await.context("the listener stopped")?;
         dispatcher.await.context("the dispatcher stopped")?;
+        retention.await.context("the retention stopped")?;
         self.store.close().await?;
         Ok(())
     }
@@ -176,6 +177,13 @@ fn egress_policy(egress: &Egress, own: SocketAddr) -> EgressPolicy {
         ports: egress.ports.clone(),
         own_addresses: vec![own],
     }
+}
+
+fn sender(egress: &Egress, policy: Arc<EgressPolicy>) -> anyhow::Result<Sender> {
+    Ok(Sender::new(SenderOptions {
+        roots: roots(egress.ca_file.as_deref())?,
+        ..SenderOptions::new(policy)
+    }))
 }
 
 fn roots(ca_file: Option<&Path>) -> anyhow::Result<Roots> {

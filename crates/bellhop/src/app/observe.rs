@@ -2,27 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-
 use crate::{
-    clock::SharedClock, delivery::DeliveryObserver, domain::cause::Cause,
-    store::sqlite::StoreObserver, telemetry::Metrics,
+    delivery::DeliveryObserver, domain::cause::Cause, store::sqlite::StoreObserver,
+    telemetry::Metrics,
 };
 
-/// Counts, and tells the store's writer the time.
+/// Counts.
 #[derive(Debug)]
 pub struct Observe {
     pub metrics: Arc<Metrics>,
-    pub clock: SharedClock,
 }
 
 impl StoreObserver for Observe {
     fn wrote(&self, group: usize, took: Duration) {
         self.metrics.store_commit(group, took);
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 }
 

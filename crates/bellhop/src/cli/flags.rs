@@ -29,6 +29,12 @@ pub struct SettingFlags {
     /// How long a former access token works [default: 86400].
     #[arg(long, value_name = "SECONDS")]
     token_overlap_seconds: Option<String>,
+    /// How long deliveries are kept after they have ended; 0 is for ever [default: 2592000].
+    #[arg(long, value_name = "SECONDS")]
+    delivery_retention_seconds: Option<String>,
+    /// How long what was deleted is kept; 0 is for ever [default: 34560000].
+    #[arg(long, value_name = "SECONDS")]
+    tombstone_retention_seconds: Option<String>,
     /// Most requests to receivers at one time [default: 256].
     #[arg(long, value_name = "COUNT")]
     max_in_flight: Option<String>,
@@ -57,6 +63,14 @@ impl SettingFlags {
             ("egress_ports", &self.egress_ports),
             ("egress_ca_file", &self.egress_ca_file),
             ("token_overlap_seconds", &self.token_overlap_seconds),
+            (
+                "delivery_retention_seconds",
+                &self.delivery_retention_seconds,
+            ),
+            (
+                "tombstone_retention_seconds",
+                &self.tombstone_retention_seconds,
+            ),
             ("max_in_flight", &self.max_in_flight),
             ("drain_seconds", &self.drain_seconds),
             ("log", &self.log),

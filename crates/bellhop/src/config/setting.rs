@@ -10,7 +10,7 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 13] = [
+pub const SETTINGS: [Setting; 15] = [
     plain("listen"),
     plain("data_dir"),
     secret("database_url"),
@@ -20,6 +20,8 @@ pub const SETTINGS: [Setting; 13] = [
     plain("egress_ports"),
     plain("egress_ca_file"),
     plain("token_overlap_seconds"),
+    plain("delivery_retention_seconds"),
+    plain("tombstone_retention_seconds"),
     plain("max_in_flight"),
     plain("drain_seconds"),
     plain("log"),

@@ -100,6 +100,14 @@ pub(super) fn seconds(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<D
     }
 }
 
+/// How long something is kept: 0 is for ever.
+pub(super) fn kept(text: &str) -> Parsed<Option<Duration>> {
+    const LONGEST: usize = 100 * 365 * 86_400;
+    let kept =
+        seconds(0..=LONGEST)(text).map_err(|allowed| format!("{allowed} (0 is for ever)"))?;
+    Ok((!kept.is_zero()).then_some(kept))
+}
+
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
     // An empty filter is valid for the library, and logs errors alone.
     if text.trim().is_empty() || EnvFilter::try_new(text).is_err() {

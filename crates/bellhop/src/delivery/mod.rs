@@ -6,6 +6,7 @@ pub mod egress;
 mod line;
 mod pace;
 pub mod prepared;
+pub mod retention;
 pub mod sender;
 mod under_way;
 

@@ -1,8 +1,8 @@
 //! The store's contract: batches of meaning, not tables. Every database offers the same operations and
 //! passes the same conformance suite (`tests/it/store`); nothing here names one.
 //!
-//! Three groups: [`Store::commit`] makes what somebody asked for durable, whole; [`Store::claim`] and
-//! [`Store::record`] are the two sides of delivery; the rest reads.
+//! Four groups: [`Store::commit`] makes what somebody asked for durable, whole; [`Store::claim`] and
+//! [`Store::record`] are the two sides of delivery; [`Store::purge`] lets go of what is old; the rest reads.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use crate::{
 
 mod claim;
 mod commit;
+mod purge;
 mod read;
 pub mod sqlite;
 
@@ -28,6 +29,7 @@ pub use claim::{Attempted, Claim, ClaimRequest, Fence, Recorded, Want, WebhookCl
 pub use commit::{
     Answer, Commit, CommitError, NewWebhook, Noun, Receipt, Remember, WebhookPatch, Write, Written,
 };
+pub use purge::{Purge, Purged};
 pub use read::{DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoredMessage};
 
 /// Where everything durable is.
@@ -51,6 +53,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Each webhook that has something to send, with the moment at which its earliest is due.
     async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError>;
+
+    /// Lets go of some of what is older than it is kept. Never so much that others wait for it.
+    async fn purge(&self, what: Purge) -> Result<Purged, StoreError>;
 
     /// One enterprise.
     async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError>;

@@ -5,6 +5,7 @@ mod cli;
 mod crash;
 mod delivery;
 mod readme;
+mod retention;
 mod store;
 mod support;
 mod tidy;

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{claims::Claims, values::text};
+use super::{claims::Claims, purge::Walks, values::text};
 use crate::{
     clock::from_ms,
     domain::{
@@ -24,6 +24,7 @@ use crate::{
 pub struct Batch {
     pub ids: Ids,
     pub claims: Claims,
+    pub walks: Walks,
     pub subscriptions: Subscriptions,
     pub webhooks: Webhooks,
     /// Changes to the counts that are not yet written.
@@ -65,6 +66,7 @@ impl Batch {
         Self {
             ids,
             claims: Claims::default(),
+            walks: Walks::default(),
             subscriptions: Subscriptions::default(),
             webhooks: Webhooks::default(),
             counts: Counts::default(),
@@ -92,6 +94,7 @@ impl Batch {
         self.dropped.clear();
         self.made.clear();
         self.counts = Counts::default();
+        self.walks = Walks::default();
         self.subscriptions.0.clear();
         self.webhooks.0.clear();
     }
@@ -184,6 +187,10 @@ impl Webhooks {
 impl Counts {
     pub fn added(&mut self, state: DeliveryState) {
         self.0[state as usize] += 1;
+    }
+
+    pub fn removed(&mut self, state: DeliveryState) {
+        self.0[state as usize] -= 1;
     }
 
     pub fn moved(&mut self, from: DeliveryState, to: DeliveryState) {

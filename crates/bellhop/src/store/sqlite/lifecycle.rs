@@ -209,10 +209,29 @@ fn tail(
             break;
         }
     }
+    let previous = match previous {
+        Some(previous) => previous,
+        None => purged_end(connection, integration, webhook)?,
+    };
     Ok(Tail {
-        previous: previous.unwrap_or(0),
+        previous,
         is_waiting: false,
     })
+}
+
+/// Where a lane stood whose deliveries were all purged; 0 if it had none.
+fn purged_end(
+    connection: &Connection,
+    integration: IntegrationId,
+    webhook: WebhookId,
+) -> rusqlite::Result<u64> {
+    let end = connection
+        .prepare_cached(
+            "SELECT sequence FROM lane_ends WHERE integration_id = ?1 AND webhook_id = ?2",
+        )?
+        .query_row(params![integration, webhook], |row| row.get(0))
+        .optional()?;
+    Ok(end.unwrap_or(0))
 }
 
 fn insert_message(

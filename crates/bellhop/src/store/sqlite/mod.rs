@@ -18,7 +18,8 @@ use self::{
 };
 use super::{
     Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence, IntegrationFilter,
-    MessageBody, Page, Receipt, Recorded, Stats, Store, StoreError, StoredMessage, WebhookClaims,
+    MessageBody, Page, Purge, Purged, Receipt, Recorded, Stats, Store, StoreError, StoredMessage,
+    WebhookClaims,
 };
 use crate::{
     domain::{
@@ -37,6 +38,7 @@ mod apply;
 mod batch;
 mod claims;
 mod lifecycle;
+mod purge;
 mod read;
 mod registry;
 mod rows;
@@ -147,6 +149,10 @@ impl Store for SqliteStore {
         self.readers
             .read(|connection, _| Ok(claims::due(connection)?))
             .await
+    }
+
+    async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
+        self.ask(|to| Request::Purge(what, to)).await
     }
 
     async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError> {

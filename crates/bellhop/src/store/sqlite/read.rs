@@ -305,7 +305,7 @@ pub fn stats(connection: &Connection, now: Timestamp) -> Result<Stats, StoreErro
 }
 
 /// The least id that is made at this moment.
-fn first_id_at(at: Timestamp) -> DeliveryId {
+pub fn first_id_at(at: Timestamp) -> DeliveryId {
     let ms = u64::try_from(to_ms(at)).unwrap_or(0);
     DeliveryId(Uuid::from_u128(u128::from(ms) << 80))
 }

@@ -7,9 +7,10 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use crate::{id::DeliveryId, store::StoreError};
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 1] = [include_str!(
-    "../../../../../migrations/sqlite/0001_initial.sql"
-)];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
+    include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
+];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.
 const CHECKPOINT_PAGES: u32 = 4096;
@@ -107,10 +108,43 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// Who wants to know what the writer does, and tells it the time.
+/// Who wants to know what the writer does.
 pub trait StoreObserver: Send + Sync {
     /// A group of so many writes took that long.
     fn wrote(&self, group: usize, took: Duration);
-    /// What time it is.
-    fn now(&self) -> jiff::Timestamp;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_of_each_former_version_opens_and_keeps_what_it_has() {
+        for version in 1..=MIGRATIONS.len() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("bellhop.db");
+            let former = Connection::open(&path).unwrap();
+            for migration in &MIGRATIONS[..version] {
+                former.execute_batch(migration).unwrap();
+            }
+            former
+                .pragma_update(None, "user_version", version as u32)
+                .unwrap();
+            let kept = "INSERT INTO enterprises VALUES (x'01', 'Hotel', 1);
+                INSERT INTO applications VALUES (x'03', 'Booking engine', 1);
+                INSERT INTO integrations (id, application_id, enterprise_id, name, is_enabled, created_ms, deleted_ms, sequence)
+                VALUES (x'02', x'03', x'01', 'Front desk', 1, 1, 2, 2)";
+            former.execute_batch(kept).unwrap();
+            drop(former);
+            let opened = open_writer(&path).unwrap();
+            let found: u32 = opened
+                .pragma_query_value(None, "user_version", |row| row.get(0))
+                .unwrap();
+            assert_eq!(found as usize, MIGRATIONS.len());
+            let deleted: i64 = opened
+                .query_row("SELECT deleted_ms FROM integrations INDEXED BY integrations_deleted WHERE deleted_ms > 0", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(deleted, 2);
+        }
+    }
 }

@@ -6,16 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{apply::Apply, batch::Batch, claims, schema::StoreObserver};
+use super::{apply::Apply, batch::Batch, claims, purge, schema::StoreObserver};
 use crate::{
-    clock::to_ms,
     id::DeliveryId,
     store::{
-        Attempted, ClaimRequest, Commit, CommitError, Fence, Receipt, Recorded, StoreError,
-        WebhookClaims,
+        Attempted, ClaimRequest, Commit, CommitError, Fence, Purge, Purged, Receipt, Recorded,
+        StoreError, WebhookClaims,
     },
     vault::Vault,
 };
@@ -30,12 +29,6 @@ const LOAD: usize = 8;
 /// written once.
 const LINGER: Duration = Duration::from_micros(300);
 
-/// How many expired idempotency records go with one transaction.
-const PURGED_AT_ONCE: u32 = 200;
-
-/// How often expired idempotency records are looked for.
-const PURGE_EVERY: Duration = Duration::from_mins(1);
-
 /// What the writer is asked, and where the answer goes.
 pub enum Request {
     Commit(Box<Commit>, oneshot::Sender<Result<Receipt, CommitError>>),
@@ -43,6 +36,7 @@ pub enum Request {
         Box<Attempted>,
         oneshot::Sender<Result<Recorded, StoreError>>,
     ),
+    Purge(Purge, oneshot::Sender<Result<Purged, StoreError>>),
     Claim(
         ClaimRequest,
         oneshot::Sender<Result<Vec<WebhookClaims>, StoreError>>,
@@ -66,12 +60,12 @@ pub struct Writer {
 enum Answered {
     Commit(Result<Receipt, CommitError>),
     Record(Result<Recorded, StoreError>),
+    Purge(Result<Purged, StoreError>),
 }
 
 impl Writer {
     /// Writes until every handle is gone or somebody closes.
     pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
-        let mut purged = Instant::now();
         let mut last_group = 0;
         while let Ok(first) = requests.recv() {
             if last_group >= LOAD {
@@ -81,7 +75,9 @@ impl Writer {
             let mut next = Some(first);
             while let Some(request) = next {
                 match request {
-                    Request::Commit(..) | Request::Record(..) => writes.push(request),
+                    Request::Commit(..) | Request::Record(..) | Request::Purge(..) => {
+                        writes.push(request);
+                    }
                     _ => others.push(request),
                 }
                 next = if writes.len() < MAX_GROUP {
@@ -92,10 +88,6 @@ impl Writer {
             }
             last_group = writes.len();
             self.write(writes);
-            if purged.elapsed() > PURGE_EVERY {
-                purged = Instant::now();
-                self.purge();
-            }
             for request in others {
                 if self.answer(request) {
                     return;
@@ -169,7 +161,10 @@ impl Writer {
                     &mut self.batch,
                     attempted,
                 )?)),
-                _ => unreachable!("only commits and records are written"),
+                Request::Purge(what, _) => {
+                    Answered::Purge(Ok(purge::purge(&self.connection, &mut self.batch, what)?))
+                }
+                _ => unreachable!("nothing else is written"),
             });
         }
         self.batch.counts.write(&self.connection)?;
@@ -206,24 +201,11 @@ impl Writer {
                 let _ = to.send(closed.map_err(StoreError::from));
                 return true;
             }
-            Request::Commit(..) | Request::Record(..) => unreachable!("writes go in groups"),
+            Request::Commit(..) | Request::Record(..) | Request::Purge(..) => {
+                unreachable!("writes go in groups")
+            }
         }
         false
-    }
-
-    /// Forgets some idempotency records that have expired. A failure is tried again with the next.
-    fn purge(&mut self) {
-        let now = to_ms(self.observer.now());
-        let purged = self
-            .connection
-            .prepare_cached(
-                "DELETE FROM idempotency WHERE key IN \
-                 (SELECT key FROM idempotency WHERE until_ms <= ?1 ORDER BY until_ms LIMIT ?2)",
-            )
-            .and_then(|mut delete| delete.execute(params![now, PURGED_AT_ONCE]));
-        if let Err(error) = purged {
-            tracing::warn!(error = %StoreError::from(error), "expired idempotency records could not be purged");
-        }
     }
 }
 
@@ -240,6 +222,7 @@ fn reply(request: Request, answer: Answered) {
     match (request, answer) {
         (Request::Commit(_, to), Answered::Commit(answer)) => drop(to.send(answer)),
         (Request::Record(_, to), Answered::Record(answer)) => drop(to.send(answer)),
+        (Request::Purge(_, to), Answered::Purge(answer)) => drop(to.send(answer)),
         _ => unreachable!("answers are of the kind of their requests"),
     }
 }
@@ -248,6 +231,7 @@ fn fail(request: Request, error: StoreError) {
     match request {
         Request::Commit(_, to) => drop(to.send(Err(CommitError::Store(error)))),
         Request::Record(_, to) => drop(to.send(Err(error))),
-        _ => unreachable!("only commits and records are written"),
+        Request::Purge(_, to) => drop(to.send(Err(error))),
+        _ => unreachable!("nothing else is written"),
     }
 }

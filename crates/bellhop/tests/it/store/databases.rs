@@ -9,7 +9,6 @@ use bellhop::{
     },
     vault::Vault,
 };
-use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::model::ModelStore;
@@ -76,10 +75,6 @@ struct Unobserved;
 
 impl StoreObserver for Unobserved {
     fn wrote(&self, _: usize, _: Duration) {}
-
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
 }
 
 /// The model.

@@ -12,8 +12,8 @@ use bellhop::{
     },
     id::{DeliveryId, IntegrationId, WebhookId},
     store::{
-        Claim, ClaimRequest, Commit, CommitError, DeliveryFilter, IntegrationFilter, Receipt,
-        Recorded, Store, Want, Written,
+        Claim, ClaimRequest, Commit, CommitError, DeliveryFilter, IntegrationFilter, Purge,
+        Receipt, Recorded, Store, Want, Written,
     },
 };
 use jiff::Timestamp;
@@ -95,6 +95,7 @@ impl<D: Database> Pair<D> {
                 Step::RecordLost { which } => self.record_lost(which).await,
                 Step::Release { which } => self.release(which).await,
                 Step::Reopen => self.reopen().await,
+                Step::Purge { seconds } => self.purge(seconds).await,
                 Step::Wait { seconds } => self.steps.wait(seconds),
                 other => self.commit(&other).await,
             }
@@ -248,6 +249,23 @@ impl<D: Database> Pair<D> {
         self.database.store().release(proof(&pair.0)).await.unwrap();
         self.model.store().release(proof(&pair.1)).await.unwrap();
         self.lost.push(pair);
+    }
+
+    /// Lets go of what is older than that.
+    async fn purge(&mut self, seconds: u64) {
+        let now = self.steps.now();
+        let before = Some(now - std::time::Duration::from_secs(seconds));
+        let mut what = Purge {
+            now,
+            deliveries: before,
+            tombstones: before,
+            again: true,
+        };
+        let ours = self.database.store();
+        while ours.purge(what).await.unwrap().has_more {
+            what.again = false;
+        }
+        self.model.store().purge(what).await.unwrap();
     }
 
     async fn reopen(&mut self) {

@@ -84,6 +84,9 @@ pub enum Step {
         which: usize,
     },
     Reopen,
+    Purge {
+        seconds: u64,
+    },
     Wait {
         seconds: u64,
     },
@@ -151,6 +154,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => which().prop_map(|which| Step::RecordLost { which }),
         1 => which().prop_map(|which| Step::Release { which }),
         1 => Just(Step::Reopen),
+        2 => (0..60_u64).prop_map(|seconds| Step::Purge { seconds }),
         3 => (0..30_u64).prop_map(|seconds| Step::Wait { seconds }),
     ]
 }

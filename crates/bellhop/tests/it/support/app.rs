@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use axum::Router;
 use bellhop::{
     api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, TestResult, TestSender},
-    clock::SharedClock,
     domain::{access_token::TokenHash, webhook::Webhook},
     feed::Feed,
     lifecycle::{DEFAULT_TOKEN_OVERLAP, Lifecycle},
@@ -23,7 +22,6 @@ use bellhop::{
 use bellhop_webhook::{Action, MessageId};
 use bytes::Bytes;
 use http::Method;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -64,8 +62,8 @@ struct HttpsOrLoopback;
 #[derive(Debug, Default)]
 pub struct RecordedTests(pub Mutex<Vec<(Webhook, Duration)>>);
 
-/// Tells the store the time.
-struct Observer(SharedClock);
+/// Nobody looks at the writer.
+struct Unobserved;
 
 impl TestApp {
     /// Over an empty store.
@@ -82,7 +80,7 @@ impl TestApp {
                 path: directory.path().join("bellhop.db"),
                 vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
                 random: Arc::new(SeededRandom::new(2)),
-                observer: Arc::new(Observer(clock.clone())),
+                observer: Arc::new(Unobserved),
             })
             .unwrap(),
         );
@@ -242,10 +240,6 @@ impl TestSender for RecordedTests {
     }
 }
 
-impl StoreObserver for Observer {
+impl StoreObserver for Unobserved {
     fn wrote(&self, _: usize, _: Duration) {}
-
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
 }

@@ -8,6 +8,7 @@ pub mod reading;
 pub mod registry;
 pub mod remembering;
 pub mod replaying;
+pub mod retention;
 pub mod webhooks;
 
 /// Runs every case against a database.
@@ -89,6 +90,19 @@ macro_rules! conformance {
                     a_key_is_forgotten_in_time,
                     a_refused_request_is_not_remembered,
                     the_same_request_at_once_is_done_once,
+                ]
+                retention: [
+                    what_ended_long_ago_goes_with_its_attempts,
+                    what_is_pending_or_to_be_sent_again_stays,
+                    what_ended_late_goes_when_it_is_looked_at_again,
+                    an_emptied_lane_still_knows_what_came_before,
+                    the_last_of_a_lane_stays_while_an_earlier_one_does,
+                    a_deleted_integration_goes_with_its_messages_after_its_deliveries,
+                    messages_of_integrations_that_live_stay,
+                    a_deleted_webhook_goes,
+                    expired_keys_go,
+                    much_goes_a_little_at_a_time,
+                    nothing_goes_that_is_kept_for_ever,
                 ]
                 reading: [
                     integrations_are_filtered,

@@ -142,7 +142,7 @@ impl State {
                 let webhook = new.as_ref().clone().into_webhook(at);
                 let kept = KeptWebhook {
                     webhook: webhook.clone(),
-                    is_deleted: false,
+                    deleted: None,
                 };
                 self.webhooks.insert(webhook.id, kept);
                 Ok(Written::Webhook(Box::new(webhook)))
@@ -187,7 +187,7 @@ impl State {
 
     fn delete_webhook(&mut self, id: WebhookId, at: Timestamp) -> Result<Written, CommitError> {
         self.webhook(id).ok_or(missing(Noun::Webhook, id.0))?;
-        self.webhooks.get_mut(&id).unwrap().is_deleted = true;
+        self.webhooks.get_mut(&id).unwrap().deleted = Some(at);
         for kept in self.deliveries.values_mut() {
             let delivery = &mut kept.delivery;
             if delivery.webhook_id != id {
@@ -231,7 +231,7 @@ impl State {
         let webhooks: Vec<Webhook> = self
             .webhooks
             .values()
-            .filter(|kept| !kept.is_deleted)
+            .filter(|kept| kept.deleted.is_none())
             .map(|kept| kept.webhook.clone())
             .filter(|webhook| webhook.application_id == integration.application_id)
             .filter(|webhook| webhook.subscription().wants(message.action))
@@ -239,7 +239,9 @@ impl State {
         let mut due = Vec::new();
         for webhook in webhooks {
             let lane: Vec<_> = self.lane(webhook.id, integration.id).collect();
-            let previous = lane.last().map_or(0, |kept| kept.delivery.sequence);
+            let end = self.lane_ends.get(&(webhook.id, integration.id));
+            let end = end.copied().unwrap_or(0);
+            let previous = lane.last().map_or(end, |kept| kept.delivery.sequence);
             let is_waiting = lane
                 .iter()
                 .any(|kept| kept.delivery.state == DeliveryState::Pending);

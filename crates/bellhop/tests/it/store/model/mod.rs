@@ -3,6 +3,7 @@
 
 mod claims;
 mod commit;
+mod purge;
 mod read;
 
 use std::{
@@ -24,8 +25,8 @@ use bellhop::{
     random::SharedRandom,
     store::{
         Answer, Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence,
-        IntegrationFilter, MessageBody, Page, Receipt, Recorded, Stats, Store, StoreError,
-        StoredMessage, WebhookClaims,
+        IntegrationFilter, MessageBody, Page, Purge, Purged, Receipt, Recorded, Stats, Store,
+        StoreError, StoredMessage, WebhookClaims,
     },
 };
 use bytes::Bytes;
@@ -49,13 +50,15 @@ struct State {
     keys: BTreeMap<KeyId, ApiKey>,
     remembered: HashMap<[u8; 32], Remembered>,
     claims: HashMap<DeliveryId, Fence>,
+    /// The last sequence of lanes whose deliveries were all purged.
+    lane_ends: HashMap<(WebhookId, IntegrationId), u64>,
     last_fence: u64,
 }
 
 #[derive(Debug)]
 struct KeptWebhook {
     webhook: Webhook,
-    is_deleted: bool,
+    deleted: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -89,6 +92,7 @@ impl ModelStore {
                 keys: BTreeMap::new(),
                 remembered: HashMap::new(),
                 claims: HashMap::new(),
+                lane_ends: HashMap::new(),
                 last_fence: 0,
             }),
         }
@@ -106,12 +110,18 @@ impl ModelStore {
 
 impl State {
     fn webhook(&self, id: WebhookId) -> Option<&Webhook> {
-        let kept = self.webhooks.get(&id).filter(|kept| !kept.is_deleted)?;
+        let kept = self
+            .webhooks
+            .get(&id)
+            .filter(|kept| kept.deleted.is_none())?;
         Some(&kept.webhook)
     }
 
     fn webhook_mut(&mut self, id: WebhookId) -> Option<&mut Webhook> {
-        let kept = self.webhooks.get_mut(&id).filter(|kept| !kept.is_deleted)?;
+        let kept = self
+            .webhooks
+            .get_mut(&id)
+            .filter(|kept| kept.deleted.is_none())?;
         Some(&mut kept.webhook)
     }
 
@@ -176,6 +186,10 @@ impl Store for ModelStore {
 
     async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError> {
         Ok(self.state().due())
+    }
+
+    async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
+        Ok(self.state().purge(&what))
     }
 
     async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError> {

@@ -29,7 +29,7 @@ fn is_or_any<T: PartialEq + Copy>(wanted: Option<T>, value: T) -> bool {
 
 impl State {
     pub fn webhooks_of(&self, of: Option<ApplicationId>, wanted: Page) -> Vec<Webhook> {
-        let live = self.webhooks.values().filter(|kept| !kept.is_deleted);
+        let live = self.webhooks.values().filter(|kept| kept.deleted.is_none());
         let live = live.map(|kept| kept.webhook.clone());
         let found = live.filter(|webhook| is_or_any(of, webhook.application_id));
         page(wanted, found, |each| each.id.0)
