@@ -89,9 +89,10 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u
 impl CreateWebhook {
     /// Judges the settings.
     pub fn check(self, checks: &mut Checks, judge: &dyn JudgeUrl) -> WebhookPatch {
-        let url = Some(checks.required("/Url", self.url)).filter(|url| !url.is_empty());
+        let is_missing = self.url.is_none();
+        let url = checks.required("/Url", self.url);
         let settings = UpdateWebhook {
-            url,
+            url: (!is_missing).then_some(url),
             actions: self.actions,
             profile: self.profile,
             description: self.description,

@@ -4,6 +4,7 @@ mod api;
 mod cli;
 mod crash;
 mod delivery;
+mod hostile;
 mod readme;
 mod retention;
 mod store;

@@ -130,10 +130,10 @@ pub fn judge_addr(address: IpAddr, policy: &EgressPolicy) -> Result<(), AddressR
     let refused = |kind| Err(AddressRefused { address, kind });
     let canonical = canonical(address);
     let embedded = match canonical {
-        IpAddr::V4(_) => None,
-        IpAddr::V6(v6) => embedded_v4(v6).map(IpAddr::V4),
+        IpAddr::V4(_) => Vec::new(),
+        IpAddr::V6(v6) => embedded_v4(v6),
     };
-    if is_metadata(canonical) || embedded.is_some_and(is_metadata) {
+    if is_metadata(canonical) || embedded.into_iter().any(|v4| is_metadata(v4.into())) {
         return refused(Metadata);
     }
     if policy.allows(canonical) {
@@ -159,13 +159,13 @@ fn refused_v6(address: Ipv6Addr) -> Option<AddressKind> {
         return Some(Loopback);
     }
     if !GLOBAL_V6.contains(address.into()) {
-        return Some(
-            find(NAMED_V6, address.into()).unwrap_or(if embedded_v4(address).is_some() {
-                Embedded
-            } else {
+        return Some(find(NAMED_V6, address.into()).unwrap_or(
+            if embedded_v4(address).is_empty() {
                 AddressKind::NotGlobal
-            }),
-        );
+            } else {
+                Embedded
+            },
+        ));
     }
     find(REFUSED_V6, address.into()).or_else(|| isatap_v4(address).and_then(refused_v4))
 }
@@ -177,30 +177,40 @@ fn find(blocks: &[(Network, AddressKind)], address: IpAddr) -> Option<AddressKin
         .map(|(_, kind)| *kind)
 }
 
-/// The IPv4 address inside an IPv6 form that some router or host would unwrap, if it is one: mapped, compatible,
-/// translated (SIIT), NAT64 (both prefixes), 6to4, or an ISATAP interface id.
-pub fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let segments = address.segments();
-    let [.., high, low] = segments;
-    match segments {
+/// The IPv4 addresses inside an IPv6 form that some router or host would unwrap: mapped, compatible, translated
+/// (SIIT), NAT64 (both prefixes, RFC 6052 and 8215), 6to4, Teredo (server and client, RFC 4380), or an ISATAP
+/// interface id. Several where it cannot be told which of them is meant; none for an address that hides nothing.
+pub fn embedded_v4(address: Ipv6Addr) -> Vec<Ipv4Addr> {
+    let octets = address.octets();
+    let at = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| octets[place]));
+    let last = at([12, 13, 14, 15]);
+    match address.segments() {
         // `::` and `::1` are of this shape too, but embed nothing.
-        [0, 0, 0, 0, 0, 0, ..] if high == 0 && low <= 1 => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, ..] => {
-            Some(joined(high, low))
-        }
-        [0x2002, high, low, ..] => Some(joined(high, low)),
-        _ => isatap_v4(address),
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Vec::new(),
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => vec![last],
+        // Where the address stands depends on the length of the prefix, which only the network knows. Octet 8 is zero.
+        [0x64, 0xff9b, ..] => vec![
+            last,
+            at([9, 10, 11, 12]),
+            at([7, 9, 10, 11]),
+            at([6, 7, 9, 10]),
+            at([5, 6, 7, 9]),
+            at([4, 5, 6, 7]),
+        ],
+        [0x2002, ..] => vec![at([2, 3, 4, 5])],
+        // The client's is stored inverted.
+        [0x2001, 0, ..] => vec![at([4, 5, 6, 7]), Ipv4Addr::from_bits(!last.to_bits())],
+        _ => isatap_v4(address).into_iter().collect(),
     }
 }
 
-const fn joined(high: u16, low: u16) -> Ipv4Addr {
-    Ipv4Addr::from_bits(((high as u32) << 16) | low as u32)
-}
-
-/// The IPv4 address in an ISATAP interface id (RFC 5214): `…:0:5efe:a.b.c.d`, or `…:200:5efe:a.b.c.d`.
+/// The IPv4 address in an ISATAP interface id (RFC 5214, 6.1): `…:0:5efe:a.b.c.d`, with the bits "universal" and
+/// "group" either way.
 fn isatap_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    match address.segments() {
-        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some(joined(high, low)),
+    match address.octets() {
+        [.., mark, 0, 0x5e, 0xfe, a, b, c, d] if mark & !0b11 == 0 => {
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
         _ => None,
     }
 }

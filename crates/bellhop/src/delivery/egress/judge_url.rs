@@ -115,7 +115,7 @@ fn judge_host(url: &mut Url, written: &str) -> Result<TargetHost, UrlRefused> {
     match url.host().ok_or(UrlRefused::HostName)? {
         Host::Ipv4(meant) if written == meant.to_string() => Ok(TargetHost::Ip(IpAddr::V4(meant))),
         Host::Ipv4(meant) => Err(UrlRefused::Ipv4Notation { meant }),
-        Host::Ipv6(v6) if embedded_v4(v6).is_some() => Err(UrlRefused::Ipv6Form),
+        Host::Ipv6(v6) if !embedded_v4(v6).is_empty() => Err(UrlRefused::Ipv6Form),
         Host::Ipv6(v6) => Ok(TargetHost::Ip(IpAddr::V6(v6))),
         Host::Domain(name) => {
             let name: Box<str> = name.strip_suffix('.').unwrap_or(name).into();

@@ -58,6 +58,10 @@ pub struct TestApp {
 #[derive(Debug)]
 struct HttpsOrLoopback;
 
+/// Accepts every URL, as if it were in the store from before a rule was made.
+#[derive(Debug)]
+struct Anything;
+
 /// Writes down which webhooks were tested, and sends nothing.
 #[derive(Debug, Default)]
 pub struct RecordedTests(pub Mutex<Vec<(Webhook, Duration)>>);
@@ -73,6 +77,15 @@ impl TestApp {
 
     /// With these limits.
     pub fn with_rates(key_rates: KeyRates) -> Self {
+        Self::with(key_rates, Arc::new(HttpsOrLoopback))
+    }
+
+    /// Accepts every URL for a webhook.
+    pub fn accepting_every_url() -> Self {
+        Self::with(KeyRates::default(), Arc::new(Anything))
+    }
+
+    fn with(key_rates: KeyRates, judge_url: Arc<dyn JudgeUrl>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new());
         let store = Arc::new(
@@ -96,7 +109,7 @@ impl TestApp {
         let api = ApiState::new(ApiOptions {
             lifecycle: Arc::new(lifecycle),
             feed: feed.clone(),
-            judge_url: Arc::new(HttpsOrLoopback),
+            judge_url,
             test_sender: tested.clone(),
             operator_key: TokenHash::of(OPERATOR),
             metrics: Arc::new(Metrics::new()),
@@ -224,6 +237,12 @@ impl JudgeUrl for HttpsOrLoopback {
             Some(rest) if !rest.is_empty() => Ok(url.to_owned()),
             _ => Err("A webhook's URL is https.".to_owned()),
         }
+    }
+}
+
+impl JudgeUrl for Anything {
+    fn judge(&self, url: &str) -> Result<String, String> {
+        Ok(url.to_owned())
     }
 }
 

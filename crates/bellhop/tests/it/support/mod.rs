@@ -6,3 +6,4 @@ pub mod clock;
 pub mod random;
 pub mod receiver;
 pub mod sending;
+pub mod server;

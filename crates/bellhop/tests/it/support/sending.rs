@@ -1,14 +1,14 @@
 //! The whole way from command to receiver, step by step: the API, the store, the dispatcher, real requests to a
 //! receiver on loopback, and time that is moved by hand.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bellhop::{
     delivery::{
         DeliveryObserver,
         attempt::Attempts,
         dispatcher::{Dispatcher, Parts},
-        egress::EgressPolicy,
+        egress::{EgressPolicy, SystemResolver},
         prepared::Directory,
         sender::{Sender, SenderOptions},
     },
@@ -27,6 +27,7 @@ pub struct Sending {
     /// The application that has the webhooks.
     pub application: String,
     dispatcher: Dispatcher,
+    options: SenderOptions,
 }
 
 #[derive(Debug)]
@@ -40,15 +41,34 @@ impl DeliveryObserver for NotCounting {
 impl Sending {
     /// An enterprise, an application, a receiver; no webhook yet.
     pub async fn start() -> Self {
-        let app = TestApp::start();
+        Self::with(TestApp::start(), sender_options(&["127.0.0.0/8"])).await
+    }
+
+    /// Webhooks may reach these networks and the public internet. The API accepts every URL, as if it were in the store
+    /// from before a rule was made.
+    pub async fn guarded(allow: &[&str]) -> Self {
+        Self::with(TestApp::accepting_every_url(), sender_options(allow)).await
+    }
+
+    /// The same, and names are looked up with this name server.
+    pub async fn resolving(allow: &[&str], name_server: SocketAddr) -> Self {
+        let options = SenderOptions {
+            resolver: Arc::new(SystemResolver::asking(vec![name_server])),
+            ..sender_options(allow)
+        };
+        Self::with(TestApp::accepting_every_url(), options).await
+    }
+
+    async fn with(app: TestApp, options: SenderOptions) -> Self {
         app.enterprise().await;
         let application = app.application("Sample Key Cards").await;
-        let dispatcher = dispatcher(&app);
+        let dispatcher = dispatcher(&app, &options);
         Self {
             app,
             receiver: Receiver::start().await,
             application,
             dispatcher,
+            options,
         }
     }
 
@@ -116,7 +136,7 @@ impl Sending {
 
     /// A process that died and came back: what was only in memory is gone.
     pub fn forget_everything_in_memory(&mut self) {
-        self.dispatcher = dispatcher(&self.app);
+        self.dispatcher = dispatcher(&self.app, &self.options);
     }
 
     /// Sequences of what came, in order of arrival.
@@ -129,17 +149,21 @@ impl Sending {
     }
 }
 
-fn dispatcher(app: &TestApp) -> Dispatcher {
-    let policy = Arc::new(EgressPolicy::allowing(["127.0.0.0/8".parse().unwrap()]));
+fn sender_options(allow: &[&str]) -> SenderOptions {
+    let allow = allow.iter().map(|network| network.parse().unwrap());
+    SenderOptions::new(Arc::new(EgressPolicy::allowing(allow)))
+}
+
+fn dispatcher(app: &TestApp, options: &SenderOptions) -> Dispatcher {
     Dispatcher::new(Arc::new(Parts {
         store: app.store.clone(),
         feed: app.feed.clone(),
         attempts: Attempts {
-            sender: Sender::new(SenderOptions::new(policy.clone())),
+            sender: Sender::new(options.clone()),
             clock: app.clock.clone(),
             random: Arc::new(SeededRandom::new(3)),
         },
-        directory: Directory::new(app.store.clone(), policy),
+        directory: Directory::new(app.store.clone(), options.policy.clone()),
         observer: Arc::new(NotCounting),
         max_in_flight: 64,
     }))

@@ -5,6 +5,24 @@ use proptest::prelude::*;
 use super::allowing;
 use crate::delivery::egress::{AddressKind, EgressPolicy, Network};
 
+/// Every refused IPv4 block, once more.
+#[rustfmt::skip]
+pub const REFUSED_V4: &[(&str, u32)] = &[
+    ("0.0.0.0", 8), ("10.0.0.0", 8), ("100.64.0.0", 10), ("127.0.0.0", 8), ("168.63.129.16", 32),
+    ("169.254.0.0", 16), ("172.16.0.0", 12), ("192.0.0.0", 24), ("192.0.2.0", 24), ("192.31.196.0", 24),
+    ("192.52.193.0", 24), ("192.88.99.0", 24), ("192.168.0.0", 16), ("192.175.48.0", 24), ("198.18.0.0", 15),
+    ("198.51.100.0", 24), ("203.0.113.0", 24), ("224.0.0.0", 4), ("240.0.0.0", 4),
+];
+pub const METADATA_V4: &[&str] = &[
+    "169.254.169.254",
+    "169.254.170.2",
+    "169.254.170.23",
+    "169.254.0.23",
+    "168.63.129.16",
+    "100.100.100.200",
+    "192.0.0.192",
+];
+
 fn judged(policy: &EgressPolicy, address: &str) -> Result<(), AddressKind> {
     policy
         .judge_addr(address.parse().unwrap())
@@ -139,6 +157,7 @@ fn allowed_networks_are_exempt_and_metadata_never() {
         ("64:ff9b::808:808", true),
         ("64:ff9b::a9fe:a9fe", false),
         ("2002:a00:1::", false),
+        ("64:ff9b:1::808:808", false),
     ] {
         assert_eq!(judged(&policy, address).is_ok(), allowed, "{address}");
     }
@@ -152,7 +171,29 @@ proptest! {
         if EgressPolicy::default().judge_addr(address).is_ok() && address.is_ipv6() {
             prop_assert_eq!(segments[0] >> 13, 1);
             prop_assert!(!matches!(segments, [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002 | 0x3ffe, ..]));
+            prop_assert!(!matches!(segments, [0x2620, 0x4f, 0x8000, ..] | [0x3fff, 0..=0xfff, ..]));
         }
+    }
+
+    /// The same for addresses inside the block, where almost no random one is.
+    #[test]
+    fn ipv6_inside_global_unicast_is_allowed_but_for_its_special_blocks(mut segments in any::<[u16; 8]>()) {
+        segments[0] = 0x2000 | (segments[0] & 0x1fff);
+        let is_special = matches!(segments, [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002 | 0x3ffe, ..])
+            || matches!(segments, [0x2620, 0x4f, 0x8000, ..] | [0x3fff, 0..=0xfff, ..])
+            || matches!(segments, [_, _, _, _, 0 | 0x100 | 0x200 | 0x300, 0x5efe, _, _]);
+        let is_refused = EgressPolicy::default().judge_addr(IpAddr::from(segments)).is_err();
+        prop_assert_eq!(is_refused, is_special);
+    }
+
+    #[test]
+    fn ipv4_is_refused_in_its_special_blocks_and_nowhere_else(address in any::<u32>()) {
+        let in_block = REFUSED_V4.iter().any(|(base, prefix)| {
+            let base = base.parse::<std::net::Ipv4Addr>().unwrap().to_bits();
+            (base ^ address).leading_zeros() >= *prefix
+        });
+        let is_refused = EgressPolicy::default().judge_addr(IpAddr::V4(address.into())).is_err();
+        prop_assert_eq!(is_refused, in_block);
     }
 
     #[test]

@@ -100,6 +100,31 @@ async fn one_bad_answer_among_many_refuses_them_all() {
     assert_eq!(count.load(SeqCst), 0);
 }
 
+/// Wherever the bad one stands among how many, and whatever it is.
+#[tokio::test]
+async fn one_bad_answer_at_any_place_refuses_them_all() {
+    for bad in [
+        "10.0.0.1",
+        "127.0.0.1",
+        "::ffff:10.0.0.1",
+        "::1",
+        "fd00::1",
+        "64:ff9b::a00:1",
+        "2002:a00:1::",
+    ] {
+        for place in 0..12 {
+            let mut answers = vec!["93.184.215.14"; 11];
+            answers.insert(place, bad);
+            let resolver = ScriptedResolver::answering(&[&answers]);
+            let mut connector = connector(EgressPolicy::default(), resolver);
+            let error = connect(&mut connector, "https://hooks.example.com/")
+                .await
+                .unwrap_err();
+            assert_eq!(error.cause, Cause::DnsRefusedAddress, "{bad} at {place}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_name_is_judged_at_every_connection() {
     let (address, count) = counting_listener().await;

@@ -2,7 +2,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 
-use super::allowing;
+use super::{
+    addresses::{METADATA_V4, REFUSED_V4},
+    allowing,
+};
 use crate::delivery::egress::{EgressPolicy, TargetHost, UrlRefused};
 
 const LOOPBACK: &[&str] = &["127.0.0.0/8", "::1"];
@@ -43,6 +46,7 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("http://[::127.0.0.1]/", "url_ipv6_form", "url_ipv6_form"),
     ("http://[::ffff:0:127.0.0.1]/", "url_ipv6_form", "url_ipv6_form"),
     ("http://[64:ff9b::169.254.169.254]/", "url_ipv6_form", "url_ipv6_form"),
+    ("http://[2001:0:7f00:1::80ff:fffe]/", "url_ipv6_form", "url_ipv6_form"),
     ("http://[64:ff9b:1::1]/", "url_ipv6_form", "url_ipv6_form"),
     ("http://[2002:a9fe:a9fe::1]/", "url_ipv6_form", "url_ipv6_form"),
     ("http://[fe80::1%25eth0]/", "url_percent_in_host", "url_percent_in_host"),
@@ -249,47 +253,62 @@ fn every_refusal_says_what_to_do_and_no_query() {
 }
 
 /// Every way to write an IPv4 address inside an IPv6 literal that some host or router would unwrap.
-fn embeddings(v4: Ipv4Addr) -> Vec<Ipv6Addr> {
+pub fn embeddings(v4: Ipv4Addr) -> Vec<Ipv6Addr> {
     let bits = u32::from(v4);
     let (high, low) = ((bits >> 16) as u16, bits as u16);
+    let [a, b, c, d] = v4.octets();
+    let wide = |bytes: [u8; 16]| Ipv6Addr::from(bytes);
+    // RFC 6052, 2.2: the local-use prefix 64:ff9b:1::/48 may be cut to any of these lengths.
+    let local_48 = wide([0, 0x64, 0xff, 0x9b, 0, 1, a, b, 0, c, d, 0, 0, 0, 0, 0]);
+    let local_56 = wide([0, 0x64, 0xff, 0x9b, 0, 1, 7, a, 0, b, c, d, 0, 0, 0, 0]);
+    let local_64 = wide([0, 0x64, 0xff, 0x9b, 0, 1, 7, 7, 0, a, b, c, d, 0, 0, 0]);
     vec![
         v4.to_ipv6_mapped(),
         Ipv6Addr::new(0, 0, 0, 0, 0, 0, high, low),
         Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, high, low),
         Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
         Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, high, low),
+        local_48,
+        local_56,
+        local_64,
         Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
-        Ipv6Addr::new(0x2001, 0, high, low, 0, 0, !high, !low),
+        // Teredo: as the server, and as the client.
+        Ipv6Addr::new(0x2001, 0, high, low, 0, 0, !0x0808, !0x0808),
+        Ipv6Addr::new(0x2001, 0, 0x0808, 0x0808, 0, 0, !high, !low),
         Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0x5efe, high, low),
         Ipv6Addr::new(0x2606, 0x4700, 0, 0, 0, 0x5efe, high, low),
         Ipv6Addr::new(0x2606, 0x4700, 0, 0, 0x200, 0x5efe, high, low),
+        Ipv6Addr::new(0x2606, 0x4700, 0, 0, 0x300, 0x5efe, high, low),
     ]
 }
 
+/// An address of each refused block, chosen by the random bits below its prefix.
 fn forbidden_v4() -> impl Strategy<Value = Ipv4Addr> {
-    any::<u32>()
-        .prop_map(Ipv4Addr::from)
-        .prop_flat_map(|random| {
-            let [_, b, c, d] = random.octets();
-            prop_oneof![
-                Just(Ipv4Addr::new(10, b, c, d)),
-                Just(Ipv4Addr::new(127, b, c, d)),
-                Just(Ipv4Addr::new(169, 254, c, d)),
-                Just(Ipv4Addr::new(192, 168, c, d)),
-                Just(Ipv4Addr::new(172, 16 + b % 16, c, d)),
-                Just(Ipv4Addr::new(224 + b % 32, b, c, d)),
-                Just(Ipv4Addr::new(169, 254, 169, 254)),
-            ]
-        })
+    let block = prop::sample::select(REFUSED_V4);
+    (block, any::<u32>()).prop_map(|((base, prefix), random)| {
+        let host_bits = u32::MAX.checked_shr(prefix).unwrap_or(0);
+        Ipv4Addr::from_bits(base.parse::<Ipv4Addr>().unwrap().to_bits() | (random & host_bits))
+    })
 }
 
 proptest! {
     #[test]
     fn every_embedding_of_a_forbidden_address_is_refused(v4 in forbidden_v4(), port in 1024u16..) {
         let policy = EgressPolicy::default();
+        prop_assert!(policy.judge_addr(IpAddr::V4(v4)).is_err(), "{v4}");
         for v6 in embeddings(v4) {
             prop_assert!(policy.judge_url(&format!("https://[{v6}]:{port}/")).is_err(), "{v6}");
             prop_assert!(policy.judge_addr(IpAddr::V6(v6)).is_err(), "{v6}");
+        }
+    }
+
+    #[test]
+    fn no_setting_and_no_embedding_allows_metadata(metadata in prop::sample::select(METADATA_V4)) {
+        let all = allowing(&["0.0.0.0/0", "::/0"]);
+        let v4: Ipv4Addr = metadata.parse().unwrap();
+        for v6 in embeddings(v4) {
+            prop_assert!(all.judge_url(&format!("https://[{v6}]/")).is_err(), "{v6}");
+            prop_assert!(all.judge_addr(IpAddr::V6(v6)).is_err(), "{v6}");
         }
     }
 

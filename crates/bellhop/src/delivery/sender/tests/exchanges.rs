@@ -1,13 +1,13 @@
 //! What receivers answer, and what is recorded of it.
 
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::time::Duration;
 
 use super::*;
-use crate::delivery::sender::tests::hostile::{Behaviour, header};
+use zoo::{Behaviour, header};
 
 #[tokio::test]
 async fn a_success_is_recorded() {
-    let receiver = Receiver::start(Behaviour::Answer(ok())).await;
+    let receiver = Receiver::start(Behaviour::Answer(ok())).await.unwrap();
     let sender = sender();
     let target = target(&receiver.url("/hook?key=s3cr3t-value"));
     let first = sender.post(request(&target, PATIENT)).await;
@@ -38,9 +38,9 @@ async fn a_success_is_recorded() {
 
     assert!(second.outcome.is_ok() && second.connection_reused);
     assert_eq!((second.timings.connect_us, second.cause()), (None, None));
-    assert_eq!(receiver.connections.load(SeqCst), 1);
+    assert_eq!(receiver.connections(), 1);
 
-    let requests = receiver.requests.lock().unwrap();
+    let requests = receiver.requests();
     assert_eq!(requests[0], requests[1]);
     let text = String::from_utf8(requests[0].clone()).unwrap();
     assert!(
@@ -50,7 +50,7 @@ async fn a_success_is_recorded() {
     assert!(text.ends_with("\r\n\r\n{\"Action\":1}"), "{text}");
     assert_eq!(
         header(text.as_bytes(), "host"),
-        receiver.address.to_string()
+        receiver.address().to_string()
     );
     assert_eq!(header(text.as_bytes(), "content-length"), "12");
     assert_eq!(
@@ -80,7 +80,7 @@ async fn each_status_has_its_cause() {
         (101, Some(Cause::ProtocolError)),
     ] {
         let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").into_bytes();
-        let receiver = Receiver::start(Behaviour::Answer(answer)).await;
+        let receiver = Receiver::start(Behaviour::Answer(answer)).await.unwrap();
         let exchange = post(&receiver, PATIENT).await;
         assert_eq!(exchange.cause(), cause, "{status}");
         assert_eq!(exchange.response().unwrap().status, status);
@@ -90,7 +90,7 @@ async fn each_status_has_its_cause() {
 
 #[tokio::test]
 async fn redirects_are_never_followed() {
-    let elsewhere = Receiver::start(Behaviour::Answer(ok())).await;
+    let elsewhere = Receiver::start(Behaviour::Answer(ok())).await.unwrap();
     for status in [301, 302, 303, 307, 308] {
         for to in [
             elsewhere.url("/"),
@@ -101,17 +101,17 @@ async fn redirects_are_never_followed() {
             let answer =
                 format!("HTTP/1.1 {status} Go\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")
                     .into_bytes();
-            let receiver = Receiver::start(Behaviour::Answer(answer)).await;
+            let receiver = Receiver::start(Behaviour::Answer(answer)).await.unwrap();
             let exchange = post(&receiver, PATIENT).await;
             assert_eq!(failed(&exchange), Cause::RedirectRefused);
             assert_eq!(
                 exchange.response().unwrap().headers.get("location"),
                 Some(to.as_str())
             );
-            assert_eq!(receiver.requests.lock().unwrap().len(), 1);
+            assert_eq!(receiver.requests().len(), 1);
         }
     }
-    assert_eq!(elsewhere.connections.load(SeqCst), 0);
+    assert_eq!(elsewhere.connections(), 0);
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn retry_after_is_kept_with_429_and_503_only() {
     ] {
         let answer =
             format!("HTTP/1.1 {status} X\r\n{headers}content-length: 0\r\n\r\n").into_bytes();
-        let receiver = Receiver::start(Behaviour::Answer(answer)).await;
+        let receiver = Receiver::start(Behaviour::Answer(answer)).await.unwrap();
         let exchange = post(&receiver, PATIENT).await;
         let wait = exchange
             .retry_after
@@ -148,7 +148,7 @@ async fn a_long_body_is_kept_in_part() {
         body.len()
     )
     .into_bytes();
-    let receiver = Receiver::start(Behaviour::Answer(answer)).await;
+    let receiver = Receiver::start(Behaviour::Answer(answer)).await.unwrap();
     let exchange = post(&receiver, PATIENT).await;
     assert_eq!(failed(&exchange), Cause::ServerError);
     let response = exchange.response().unwrap();
@@ -167,7 +167,7 @@ async fn many_and_long_headers_are_kept_in_part() {
             "HTTP/1.1 200 OK\r\n{headers}set-cookie: session=1\r\ncontent-length: 0\r\n\r\n"
         )
         .into_bytes();
-        let receiver = Receiver::start(Behaviour::Answer(answer)).await;
+        let receiver = Receiver::start(Behaviour::Answer(answer)).await.unwrap();
         let exchange = post(&receiver, PATIENT).await;
         let headers = exchange.outcome.unwrap().headers.to_pairs();
         assert!(headers.len() <= 64);
@@ -184,7 +184,7 @@ async fn many_and_long_headers_are_kept_in_part() {
 
 #[tokio::test]
 async fn an_echo_leaks_nothing() {
-    let receiver = Receiver::start(Behaviour::Echo).await;
+    let receiver = Receiver::start(Behaviour::Echo).await.unwrap();
     let token = "9E5E84E9974D4F169662AB2200F27CB1-00B343A0DDA725CACAC028E38E3EABF";
     let custom = "custom-header-secret";
     let secrets = [token.as_bytes(), custom.as_bytes()];
@@ -213,7 +213,7 @@ async fn an_echo_leaks_nothing() {
 
 #[tokio::test]
 async fn a_stale_connection_is_replaced_within_the_attempt() {
-    let receiver = Receiver::start(Behaviour::AnswerOnce(ok())).await;
+    let receiver = Receiver::start(Behaviour::AnswerOnce(ok())).await.unwrap();
     let sender = sender();
     let target = target(&receiver.url("/hook"));
     for _ in 0..3 {
@@ -221,15 +221,15 @@ async fn a_stale_connection_is_replaced_within_the_attempt() {
         assert!(exchange.outcome.is_ok(), "{exchange:?}");
     }
     // The second and third POST were each read once on an old connection, and sent again on a new one.
-    assert_eq!(receiver.requests.lock().unwrap().len(), 5);
-    assert_eq!(receiver.connections.load(SeqCst), 3);
+    assert_eq!(receiver.requests().len(), 5);
+    assert_eq!(receiver.connections(), 3);
 }
 
 #[tokio::test]
 async fn a_failure_on_a_new_connection_is_not_repeated() {
-    let receiver = Receiver::start(Behaviour::ReadAndReset).await;
+    let receiver = Receiver::start(Behaviour::ReadAndReset).await.unwrap();
     assert_eq!(failed(&post(&receiver, PATIENT).await), Cause::Reset);
-    assert_eq!(receiver.requests.lock().unwrap().len(), 1);
+    assert_eq!(receiver.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -237,20 +237,20 @@ async fn a_connection_that_spoke_nonsense_is_not_used_again() {
     let answer =
         b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
             .to_vec();
-    let receiver = Receiver::start(Behaviour::Answer(answer)).await;
+    let receiver = Receiver::start(Behaviour::Answer(answer)).await.unwrap();
     let sender = sender();
     let target = target(&receiver.url("/hook"));
     for expected_connections in 1..=2 {
         let exchange = sender.post(request(&target, PATIENT)).await;
         assert_eq!(failed(&exchange), Cause::ProtocolError, "{exchange:?}");
-        assert_eq!(receiver.connections.load(SeqCst), expected_connections);
+        assert_eq!(receiver.connections(), expected_connections);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test]
 async fn a_large_request_to_a_healthy_receiver_arrives_whole() {
-    let receiver = Receiver::start(Behaviour::Answer(ok())).await;
+    let receiver = Receiver::start(Behaviour::Answer(ok())).await.unwrap();
     let target = target(&receiver.url("/hook"));
     let body: Bytes = (0..2_000_000u32)
         .map(|number| number as u8)
@@ -261,5 +261,5 @@ async fn a_large_request_to_a_healthy_receiver_arrives_whole() {
         ..PostRequest::new(&target, HeaderMap::new(), body.clone())
     };
     assert!(sender().post(post).await.outcome.is_ok());
-    assert!(receiver.requests.lock().unwrap()[0].ends_with(&body));
+    assert!(receiver.requests()[0].ends_with(&body));
 }

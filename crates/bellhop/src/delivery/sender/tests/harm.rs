@@ -1,9 +1,9 @@
 //! The table "receivers that must do no harm": each ends at its deadline or its limit, with a cause.
 
-use std::{sync::atomic::Ordering::SeqCst, time::Instant};
+use std::time::Instant;
 
 use super::*;
-use crate::delivery::sender::tests::hostile::Behaviour;
+use zoo::Behaviour;
 
 /// What a receiver can make Bellhop read at most: the limit on the wire and what fits into sockets' buffers.
 const MOST_READ: usize = 8 * 1024 * 1024;
@@ -57,7 +57,7 @@ async fn what_never_ends_ends_at_a_limit() {
             head: bytes(head),
             piece: bytes(&piece),
         };
-        let receiver = Receiver::start(behaviour).await;
+        let receiver = Receiver::start(behaviour).await.unwrap();
         let exchange = post(&receiver, PATIENT).await;
         let ended = format!("{name}: {exchange:?}");
         match name {
@@ -80,7 +80,7 @@ async fn what_never_ends_ends_at_a_limit() {
                 .is_none_or(|response| response.body.len() <= 4096),
             "{ended}"
         );
-        assert!(receiver.written.load(SeqCst) < MOST_READ, "{ended}");
+        assert!(receiver.written() < MOST_READ, "{ended}");
     }
 }
 
@@ -90,7 +90,8 @@ async fn endless_headers_end_at_a_limit() {
         head: bytes("HTTP/1.1 200 OK\r\n"),
         piece: bytes("a: b\r\n"),
     })
-    .await;
+    .await
+    .unwrap();
     let exchange = post(&receiver, PATIENT).await;
     assert!(
         matches!(
@@ -108,7 +109,7 @@ async fn a_gzip_bomb_is_bytes_like_any_others() {
         &[0x1f, 0x8b, 8, 0],
     ]
     .concat();
-    let receiver = Receiver::start(Behaviour::Answer(answer)).await;
+    let receiver = Receiver::start(Behaviour::Answer(answer)).await.unwrap();
     let exchange = post(&receiver, PATIENT).await;
     assert_eq!(exchange.outcome.unwrap().body.as_ref(), [0x1f, 0x8b, 8, 0]);
 }
@@ -148,7 +149,7 @@ async fn what_is_slow_ends_at_the_deadline() {
         ),
     ] {
         let name = format!("{behaviour:?}");
-        let receiver = Receiver::start(behaviour).await;
+        let receiver = Receiver::start(behaviour).await.unwrap();
         let began = Instant::now();
         let exchange = post(&receiver, SHORT).await;
         assert_eq!(failed(&exchange), cause, "{name}");
@@ -170,7 +171,7 @@ async fn what_is_slow_ends_at_the_deadline() {
 
 #[tokio::test]
 async fn a_receiver_that_reads_slowly_ends_at_the_deadline() {
-    let receiver = Receiver::start(Behaviour::ReadSlowly).await;
+    let receiver = Receiver::start(Behaviour::ReadSlowly).await.unwrap();
     let target = target(&receiver.url("/hook"));
     let post = PostRequest {
         timeout: SHORT,
@@ -200,7 +201,7 @@ async fn connections_that_end_have_their_cause() {
         ),
     ] {
         let name = format!("{behaviour:?}");
-        let receiver = Receiver::start(behaviour).await;
+        let receiver = Receiver::start(behaviour).await.unwrap();
         let exchange = post(&receiver, PATIENT).await;
         assert!(causes.contains(&failed(&exchange)), "{name}: {exchange:?}");
         assert!(exchange.response().is_none());
@@ -218,7 +219,7 @@ async fn a_200_whose_body_is_cut_is_delivered() {
         Behaviour::AnswerAndClose(bytes(chunked)),
         Behaviour::AnswerAndReset(bytes("HTTP/1.1 204 No Content\r\n\r\n")),
     ] {
-        let receiver = Receiver::start(behaviour.clone()).await;
+        let receiver = Receiver::start(behaviour.clone()).await.unwrap();
         let exchange = post(&receiver, PATIENT).await;
         let response = exchange
             .outcome
@@ -251,7 +252,9 @@ async fn what_is_not_http_is_a_protocol_error() {
         "HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n",
         "\u{16}\u{3}\u{1}",
     ] {
-        let receiver = Receiver::start(Behaviour::AnswerAndClose(bytes(answer))).await;
+        let receiver = Receiver::start(Behaviour::AnswerAndClose(bytes(answer)))
+            .await
+            .unwrap();
         let exchange = post(&receiver, PATIENT).await;
         assert_eq!(
             failed(&exchange),

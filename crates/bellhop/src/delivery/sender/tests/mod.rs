@@ -2,7 +2,6 @@
 
 mod exchanges;
 mod harm;
-mod hostile;
 mod transport;
 
 use std::{sync::Arc, time::Duration};
@@ -10,12 +9,12 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use self::hostile::Receiver;
 use super::{Exchange, PostRequest, Sender, SenderOptions};
 use crate::{
     delivery::egress::{EgressPolicy, TargetUrl},
     domain::cause::Cause,
 };
+use zoo::Receiver;
 
 /// Long enough for what answers, on a busy machine too.
 const PATIENT: Duration = Duration::from_secs(10);

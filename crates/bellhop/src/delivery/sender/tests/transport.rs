@@ -4,12 +4,10 @@ use std::time::Instant;
 
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpSocket;
+use zoo::{Authority, Behaviour, Flaw};
 
 use super::*;
-use crate::delivery::{
-    egress::{ResolveError, Roots, ScriptedResolver},
-    sender::tests::hostile::{Authority, Behaviour, Flaw},
-};
+use crate::delivery::egress::{ResolveError, Roots, ScriptedResolver};
 
 const HOST: &str = "hooks.example.com";
 
@@ -21,7 +19,10 @@ async fn post_to_host(receiver: &Receiver, roots: Roots, timeout: Duration) -> E
         roots,
         ..SenderOptions::new(policy())
     });
-    let target = target(&format!("https://{HOST}:{}/hook", receiver.address.port()));
+    let target = target(&format!(
+        "https://{HOST}:{}/hook",
+        receiver.address().port()
+    ));
     let request = PostRequest {
         connect_timeout: SHORT,
         ..request(&target, timeout)
@@ -30,7 +31,9 @@ async fn post_to_host(receiver: &Receiver, roots: Roots, timeout: Duration) -> E
 }
 
 async fn tls_receiver(config: Arc<ServerConfig>) -> Receiver {
-    Receiver::start_with(Behaviour::Answer(ok()), Some(config)).await
+    Receiver::start_tls(Behaviour::Answer(ok()), config)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -40,10 +43,10 @@ async fn tls_with_a_trusted_certificate() {
     let exchange = post_to_host(&receiver, Roots::Only(authority.roots()), PATIENT).await;
     assert!(exchange.outcome.is_ok(), "{exchange:?}");
     assert!(exchange.timings.dns_us.is_some() && exchange.timings.tls_us.is_some());
-    let requests = receiver.requests.lock().unwrap();
+    let requests = receiver.requests();
     assert!(
         String::from_utf8_lossy(&requests[0])
-            .contains(&format!("host: {HOST}:{}\r\n", receiver.address.port()))
+            .contains(&format!("host: {HOST}:{}\r\n", receiver.address().port()))
     );
 }
 
@@ -60,10 +63,7 @@ async fn bad_certificates_have_their_cause() {
         let receiver = tls_receiver(authority.server(host, flaw)).await;
         let exchange = post_to_host(&receiver, Roots::Only(authority.roots()), PATIENT).await;
         assert_eq!(failed(&exchange), cause, "{flaw:?}: {exchange:?}");
-        assert!(
-            receiver.requests.lock().unwrap().is_empty(),
-            "nothing was sent"
-        );
+        assert!(receiver.requests().is_empty(), "nothing was sent");
     }
 }
 
@@ -98,7 +98,7 @@ async fn broken_handshakes_have_their_cause() {
         ),
         (Behaviour::Blurt(vec![]), Cause::TlsTimeout),
     ] {
-        let receiver = Receiver::start(behaviour).await;
+        let receiver = Receiver::start(behaviour).await.unwrap();
         let began = Instant::now();
         let exchange =
             post_to_host(&receiver, Roots::Only(Authority::new().roots()), PATIENT).await;
@@ -106,7 +106,7 @@ async fn broken_handshakes_have_their_cause() {
         assert!(began.elapsed() < PATIENT / 2);
     }
     for behaviour in [Behaviour::Close, Behaviour::Reset] {
-        let receiver = Receiver::start(behaviour).await;
+        let receiver = Receiver::start(behaviour).await.unwrap();
         let exchange =
             post_to_host(&receiver, Roots::Only(Authority::new().roots()), PATIENT).await;
         assert!(
@@ -118,7 +118,7 @@ async fn broken_handshakes_have_their_cause() {
 
 #[tokio::test]
 async fn the_whole_deadline_counts_during_tls_too() {
-    let receiver = Receiver::start(Behaviour::Blurt(vec![])).await;
+    let receiver = Receiver::start(Behaviour::Blurt(vec![])).await.unwrap();
     let exchange = post_to_host(&receiver, Roots::Only(Authority::new().roots()), SHORT / 2).await;
     assert_eq!(failed(&exchange), Cause::TlsTimeout, "{exchange:?}");
     assert!(exchange.timings.total_us < 290_000, "{exchange:?}");
@@ -180,7 +180,9 @@ async fn name_server_trouble_has_its_cause() {
 async fn a_name_that_moves_inside_is_refused() {
     // The receiver closes after each answer, so that each attempt makes a connection of its own.
     let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_vec();
-    let receiver = Receiver::start(Behaviour::AnswerAndClose(answer)).await;
+    let receiver = Receiver::start(Behaviour::AnswerAndClose(answer))
+        .await
+        .unwrap();
     let resolver = Arc::new(ScriptedResolver::answering(&[
         &["127.0.0.1"],
         &["127.0.0.1", "10.0.0.1"],
@@ -189,13 +191,13 @@ async fn a_name_that_moves_inside_is_refused() {
         resolver,
         ..SenderOptions::new(policy())
     });
-    let target = target(&format!("http://{HOST}:{}/", receiver.address.port()));
+    let target = target(&format!("http://{HOST}:{}/", receiver.address().port()));
     assert_eq!(sender.post(request(&target, PATIENT)).await.cause(), None);
     assert_eq!(
         failed(&sender.post(request(&target, PATIENT)).await),
         Cause::DnsRefusedAddress
     );
-    assert_eq!(receiver.requests.lock().unwrap().len(), 1);
+    assert_eq!(receiver.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,7 @@
+//! Hostile URLs, name servers and receivers, against the whole.
+
+mod headers;
+mod names;
+mod retry_after;
+mod urls;
+mod visit;

@@ -1,0 +1,186 @@
+//! The real server as a child process, and what can be seen of it from outside.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const KEY: &str = "the-operators-key-of-a-test-0123456789";
+const ENTERPRISE: &str = "8865aa96-f62d-4f9b-a912-ab2100f60f42";
+/// Far more than it takes, for machines that are busy.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A server in a folder of its own. It is killed when it is dropped.
+pub struct Server {
+    child: Child,
+    /// Where it listens, as `127.0.0.1:port`.
+    pub address: String,
+    folder: TempDir,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Server {
+    /// Starts it with these settings, and waits until it is ready. An enterprise is there.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_bellhop"))
+            .arg("serve")
+            .env_clear()
+            .env("BELLHOP_LISTEN", &address)
+            .env("BELLHOP_DATA_DIR", folder.path().join("data"))
+            .env("BELLHOP_OPERATOR_KEY", KEY)
+            .env("BELLHOP_LOG", "debug")
+            .envs(settings.iter().copied())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut server = Self {
+            child,
+            address,
+            folder,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        };
+        server.ready().await;
+        let path = format!("/v1/enterprises/{ENTERPRISE}");
+        let named = json!({ "Name": "Sample Chain Hotel 1" });
+        assert_eq!(server.ask(Method::PUT, &path, Some(&named)).await.0, 201);
+        server
+    }
+
+    async fn ready(&mut self) {
+        let began = Instant::now();
+        while began.elapsed() < READY_WITHIN {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the server ended with {status}\n{}", self.log());
+            }
+            if self
+                .try_ask(Method::GET, "/readyz", None)
+                .await
+                .is_some_and(|answer| answer.0 == 200)
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the server is not ready\n{}", self.log());
+    }
+
+    /// The operator asks; answers with status and document.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let answer = self.try_ask(method, path, body).await;
+        answer.unwrap_or_else(|| panic!("no answer to {path}\n{}", self.log()))
+    }
+
+    async fn try_ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Option<(u16, Value)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(body.map(Value::to_string).unwrap_or_default()))
+            .unwrap();
+        let answer = self.client.request(request).await.ok()?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.ok()?.to_bytes();
+        Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// Reads.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, document) = self.ask(Method::GET, path, None).await;
+        assert_eq!(status, 200, "{path}: {document}");
+        document
+    }
+
+    /// Makes something; answers with it.
+    pub async fn make(&self, path: &str, document: &Value) -> Value {
+        let (status, made) = self.ask(Method::POST, path, Some(document)).await;
+        assert_eq!(status, 201, "{path}: {made}");
+        made
+    }
+
+    /// Makes an application; answers with its id.
+    pub async fn application(&self, name: &str) -> String {
+        let made = self
+            .make("/v1/applications", &json!({ "Name": name }))
+            .await;
+        made["Id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes an integration of it; answers with all of it.
+    pub async fn integration(&self, application: &str, name: &str) -> Value {
+        let document = json!({
+            "ApplicationId": application, "EnterpriseId": ENTERPRISE, "Name": name
+        });
+        self.make("/v1/integrations", &document).await
+    }
+
+    /// What it printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Every byte that it left anywhere: its files and its log.
+    pub fn left_behind(&self) -> Vec<u8> {
+        let mut left = Vec::new();
+        gather(self.folder.path(), &mut left);
+        left
+    }
+
+    /// The memory that it has now, in bytes (Linux).
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line
+            .and_then(|line| line.split_whitespace().nth(1))
+            .unwrap();
+        kib.parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address that was free just now.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn gather(folder: &Path, left: &mut Vec<u8>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            gather(&path, left);
+        } else {
+            left.extend(fs::read(&path).unwrap());
+        }
+    }
+}
