@@ -290,6 +290,10 @@ fn connect_failed(error: &io::Error, whom: &str) -> ConnectError {
         ErrorKind::ConnectionRefused => Cause::ConnectRefused,
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => Cause::ConnectUnreachable,
         ErrorKind::TimedOut => Cause::ConnectTimeout,
+        // A receiver that resets what it has just taken: its connection was there already.
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::NotConnected => {
+            Cause::Reset
+        }
         _ => Cause::ConnectFailed,
     };
     ConnectError::new(cause, format!("{whom}: {}", plain(error)))
