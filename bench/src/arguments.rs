@@ -67,6 +67,12 @@ pub struct RunOptions {
     /// Scenarios to leave out
     #[arg(long, value_enum, value_delimiter = ',')]
     pub skip: Vec<Scenario>,
+    /// Nothing but the soak, for so many minutes: steady load and short retention; do memory and files come to rest?
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub soak: Option<u32>,
+    /// Messages a second of the soak
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub soak_rate: u32,
     /// Small numbers: shows that it works, measures nothing
     #[arg(long)]
     pub quick: bool,
@@ -81,7 +87,7 @@ pub struct RunOptions {
 
 impl RunOptions {
     pub fn wants(&self, scenario: Scenario) -> bool {
-        !self.skip.contains(&scenario)
+        self.soak.is_none() && !self.skip.contains(&scenario)
     }
 
     pub fn messages(&self) -> u64 {

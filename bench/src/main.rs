@@ -17,6 +17,7 @@ mod report;
 mod server;
 mod sink;
 mod sink_control;
+mod soak;
 mod start;
 mod throughput;
 
@@ -75,6 +76,10 @@ async fn run(options: &RunOptions) -> anyhow::Result<()> {
     if options.wants(Scenario::Start) {
         say("start");
         report.start = Some(start::run(options, &place).await?);
+    }
+    if let Some(minutes) = options.soak {
+        say("soak: steady load, short retention");
+        report.soak = Some(soak::run(options, &place, minutes).await?);
     }
     println!("{report}");
     if let Some(file) = &options.json {

@@ -146,9 +146,60 @@ impl Spread {
     }
 }
 
+/// A straight line through figures over time (least squares): whether they rise.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Slope {
+    pub mean: f64,
+    /// What one minute adds.
+    pub per_minute: f64,
+    /// What the whole time adds, as a part of the mean.
+    pub growth: f64,
+}
+
+impl Slope {
+    /// Of pairs of seconds and a figure.
+    pub fn of(figures: impl Iterator<Item = (f64, f64)>) -> Self {
+        let figures: Vec<_> = figures.collect();
+        let n = figures.len().max(1) as f64;
+        let at_mean = figures.iter().map(|(at, _)| at).sum::<f64>() / n;
+        let mean = figures.iter().map(|(_, figure)| figure).sum::<f64>() / n;
+        let (mut along, mut across) = (0.0, 0.0);
+        for (at, figure) in &figures {
+            along += (at - at_mean) * (figure - mean);
+            across += (at - at_mean).powi(2);
+        }
+        let per_second = if across > 0.0 { along / across } else { 0.0 };
+        let seconds = match (figures.first(), figures.last()) {
+            (Some(first), Some(last)) => last.0 - first.0,
+            _ => 0.0,
+        };
+        Self {
+            mean,
+            per_minute: per_second * 60.0,
+            growth: if mean > 0.0 {
+                per_second * seconds / mean
+            } else {
+                0.0
+            },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Spread, cpu, now_ns};
+    use super::{Slope, Spread, cpu, now_ns};
+
+    #[test]
+    fn a_slope_is_what_a_minute_adds() {
+        let rising = (0..=10).map(|n| (f64::from(n) * 6.0, 100.0 + f64::from(n)));
+        let slope = Slope::of(rising);
+        assert!((slope.per_minute - 10.0).abs() < 1e-9, "{slope:?}");
+        assert!((slope.mean - 105.0).abs() < 1e-9);
+        assert!((slope.growth - 10.0 / 105.0).abs() < 1e-9);
+        let level = Slope::of([(0.0, 5.0), (6.0, 7.0), (12.0, 5.0)].into_iter());
+        assert!(level.per_minute.abs() < 1e-9);
+        assert!(Slope::of(std::iter::empty()).growth.abs() < 1e-9);
+    }
 
     #[test]
     fn percentiles_are_nearest_ranks() {

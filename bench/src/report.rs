@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::latency::Latency;
 use crate::measure::{Spread, sync_ms};
 use crate::raw::Raw;
+use crate::soak::Soak;
 use crate::start::Start;
 use crate::throughput::EndToEnd;
 
@@ -20,6 +21,7 @@ pub struct Report {
     pub end_to_end: Option<EndToEnd>,
     pub latency: Vec<Latency>,
     pub start: Option<Start>,
+    pub soak: Option<Soak>,
 }
 
 /// Where it was measured; figures of two machines are not comparable.
@@ -57,6 +59,7 @@ impl Report {
             end_to_end: None,
             latency: Vec::new(),
             start: None,
+            soak: None,
         })
     }
 }
@@ -83,6 +86,9 @@ impl fmt::Display for Report {
         }
         if let Some(start) = &self.start {
             write_start(f, start)?;
+        }
+        if let Some(soak) = &self.soak {
+            write!(f, "{soak}")?;
         }
         Ok(())
     }
@@ -236,7 +242,12 @@ fn write_start(f: &mut fmt::Formatter<'_>, start: &Start) -> fmt::Result {
 }
 
 /// One figure, with the aim beside it where there is one.
-fn row(f: &mut fmt::Formatter<'_>, name: &str, value: impl fmt::Display, aim: &str) -> fmt::Result {
+pub fn row(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    value: impl fmt::Display,
+    aim: &str,
+) -> fmt::Result {
     let text = format!("  {name:<32}{value}");
     if aim.is_empty() {
         writeln!(f, "{text}")
@@ -249,7 +260,7 @@ fn rate(per_second: f64) -> String {
     format!("{per_second:.0}/s")
 }
 
-fn us(us: f64) -> String {
+pub fn us(us: f64) -> String {
     format!("{us:.1} us")
 }
 
@@ -258,7 +269,7 @@ fn ms(ms: f64) -> String {
 }
 
 /// In MB of a million bytes, like the aims.
-fn megabytes(bytes: u64) -> String {
+pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 

@@ -34,6 +34,15 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it is ready. What it prints goes to a file beside the data.
     pub async fn start(bellhop: &Path, data: &Path) -> anyhow::Result<Self> {
+        Self::start_with(bellhop, data, &[]).await
+    }
+
+    /// The same, with further settings.
+    pub async fn start_with(
+        bellhop: &Path,
+        data: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let address = free_address()?;
         let log = data.with_extension("log");
         let output = File::create(&log).with_context(|| log.display().to_string())?;
@@ -46,6 +55,7 @@ impl Server {
             .env("BELLHOP_DATA_DIR", data)
             .env("BELLHOP_OPERATOR_KEY", KEY)
             .env("BELLHOP_EGRESS_ALLOW", "127.0.0.0/8")
+            .envs(settings.iter().copied())
             .current_dir(data.parent().unwrap_or(data))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
