@@ -26,6 +26,10 @@ pub enum Mode {
     },
     /// The load (started by `run`): reads a plan on stdin, prints what came of it
     Produce,
+    /// The load of introspection (started by `run`): reads a plan on stdin, prints what came of it
+    Ask,
+    /// A bare server (started by `run`): prints its port, ends with its stdin
+    Bare,
 }
 
 /// What is measured.
@@ -37,6 +41,8 @@ pub enum Scenario {
     EndToEnd,
     /// From command to receiver at a fixed pace
     Latency,
+    /// Introspection of access tokens, as fast as it goes
+    Introspection,
     /// Start to ready, idle memory, size of the binary
     Start,
 }
@@ -106,7 +112,8 @@ impl RunOptions {
         self.small(self.starts, 2)
     }
 
-    fn small<T: Ord>(&self, wanted: T, at_most: T) -> T {
+    /// The number, or a small one where it is only shown that it works.
+    pub fn small<T: Ord>(&self, wanted: T, at_most: T) -> T {
         if self.quick {
             wanted.min(at_most)
         } else {

@@ -5,8 +5,11 @@
 //! Nothing here passes or fails by the clock: it measures, and says so.
 
 mod arguments;
+mod asker;
+mod bare;
 mod body;
 mod connection;
+mod introspection;
 mod latency;
 mod measure;
 mod platform;
@@ -42,6 +45,9 @@ fn main() -> ExitCode {
 }
 
 fn obey(mode: Mode) -> anyhow::Result<()> {
+    if let Mode::Bare = mode {
+        return bare::run();
+    }
     // One thread: it costs less per message than several, and the cores are for the server.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -53,6 +59,8 @@ fn obey(mode: Mode) -> anyhow::Result<()> {
             Mode::Run(options) => until_signal(run(&options)).await,
             Mode::Sink { port } => sink::run(port).await,
             Mode::Produce => producer::run().await,
+            Mode::Ask => asker::run().await,
+            Mode::Bare => unreachable!("it has a runtime of its own"),
         }
     })
 }
@@ -72,6 +80,10 @@ async fn run(options: &RunOptions) -> anyhow::Result<()> {
     if options.wants(Scenario::Latency) {
         say("latency at a fixed pace");
         report.latency = latency::run(options, &place).await?;
+    }
+    if options.wants(Scenario::Introspection) {
+        say("introspection of access tokens");
+        report.introspection = Some(introspection::run(options, &place).await?);
     }
     if options.wants(Scenario::Start) {
         say("start");

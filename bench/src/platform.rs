@@ -19,6 +19,13 @@ const ENTERPRISES: u64 = 16;
 /// integration holds whatever this is.
 const MAX_IN_FLIGHT: u32 = 256;
 
+/// Access tokens of integrations.
+#[derive(Default)]
+pub struct Tokens {
+    pub active: Vec<String>,
+    pub revoked: Vec<String>,
+}
+
 /// What the commands refer to.
 pub struct Platform {
     api: Connection,
@@ -65,6 +72,29 @@ impl Platform {
             connections,
             per_second: None,
         }
+    }
+
+    /// Makes integrations and takes their access tokens; one in so many is deleted again.
+    pub async fn tokens(&mut self, count: u64, revoked_every: usize) -> anyhow::Result<Tokens> {
+        let mut tokens = Tokens::default();
+        for number in 0..count {
+            let enterprise = &self.enterprise_ids[(number % ENTERPRISES) as usize];
+            let command = body::command(&self.application_id, enterprise, number);
+            let command = serde_json::from_str(&command)?;
+            let made = self
+                .call(Method::POST, "/v1/integrations", &command)
+                .await?;
+            let token = made["AccessToken"].as_str().context("an AccessToken")?;
+            if (number as usize).is_multiple_of(revoked_every) {
+                let id = made["Id"].as_str().context("an integration's Id")?;
+                let path = format!("/v1/integrations/{id}");
+                self.call(Method::DELETE, &path, &Value::Null).await?;
+                tokens.revoked.push(token.to_owned());
+            } else {
+                tokens.active.push(token.to_owned());
+            }
+        }
+        Ok(tokens)
     }
 
     /// Whether no delivery waits any more: all that arrived is on record.

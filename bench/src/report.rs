@@ -6,6 +6,7 @@ use std::fs;
 use serde::Serialize;
 use tempfile::TempDir;
 
+use crate::introspection::{Introspection, Round};
 use crate::latency::Latency;
 use crate::measure::{Spread, sync_ms};
 use crate::raw::Raw;
@@ -20,6 +21,7 @@ pub struct Report {
     pub raw: Option<Raw>,
     pub end_to_end: Option<EndToEnd>,
     pub latency: Vec<Latency>,
+    pub introspection: Option<Introspection>,
     pub start: Option<Start>,
     pub soak: Option<Soak>,
 }
@@ -58,6 +60,7 @@ impl Report {
             raw: None,
             end_to_end: None,
             latency: Vec::new(),
+            introspection: None,
             start: None,
             soak: None,
         })
@@ -83,6 +86,9 @@ impl fmt::Display for Report {
         }
         for latency in &self.latency {
             write_latency(f, latency)?;
+        }
+        if let Some(introspection) = &self.introspection {
+            write_introspection(f, introspection)?;
         }
         if let Some(start) = &self.start {
             write_start(f, start)?;
@@ -214,6 +220,53 @@ fn write_latency(f: &mut fmt::Formatter<'_>, latency: &Latency) -> fmt::Result {
         "",
     )?;
     row(f, "server CPU per message", us(latency.server_cpu_us), "")
+}
+
+fn write_introspection(f: &mut fmt::Formatter<'_>, all: &Introspection) -> fmt::Result {
+    let Introspection {
+        connections,
+        mix,
+        strangers,
+        bare,
+    } = all;
+    writeln!(
+        f,
+        "\nintrospection: {} requests, {connections} connections, of tokens that are active, revoked, unknown",
+        mix.asked.requests
+    )?;
+    row(f, "rate", rate(mix.asked.per_second), "at least 40000/s")?;
+    row(
+        f,
+        "request -> answer",
+        spread(&mix.asked.latency_ms),
+        "p99 under 5 ms",
+    )?;
+    write_cpu(f, mix)?;
+    row(f, "bare server: rate", rate(bare.asked.per_second), "")?;
+    row(f, "request -> answer", spread(&bare.asked.latency_ms), "")?;
+    write_cpu(f, bare)?;
+    row(
+        f,
+        "only strangers' tokens: rate",
+        rate(strangers.asked.per_second),
+        "",
+    )?;
+    row(
+        f,
+        "request -> answer",
+        spread(&strangers.asked.latency_ms),
+        "",
+    )?;
+    write_cpu(f, strangers)
+}
+
+fn write_cpu(f: &mut fmt::Formatter<'_>, round: &Round) -> fmt::Result {
+    let load = format!(
+        "{}, load {}",
+        us(round.server_cpu_us),
+        us(round.asked.load_cpu_us)
+    );
+    row(f, "  CPU of a request: server", load, "")
 }
 
 fn write_start(f: &mut fmt::Formatter<'_>, start: &Start) -> fmt::Result {

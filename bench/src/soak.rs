@@ -281,7 +281,7 @@ impl fmt::Display for Soak {
             ("write-ahead log", &self.wal),
         ] {
             let name = format!("{name}, second half");
-            row(f, &name, level(slope), "flat: under 2 %")?;
+            row(f, &name, level(slope), "under 2 %")?;
         }
         let sink = &self.sink;
         let seen = format!(

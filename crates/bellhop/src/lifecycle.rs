@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use crate::{
     clock::SharedClock,
     domain::{
+        access::Access,
         access_token,
         api_key::{self, ApiKey, Scope},
-        integration::{Command, CommandName, Integration, NewIntegration},
+        integration::{Command, CommandName, NewIntegration},
         retry::later,
         secret_text::SecretText,
     },
@@ -55,8 +56,8 @@ pub struct IntegrationRequest {
 /// What an access token is worth (RFC 7662).
 #[derive(Debug, Clone)]
 pub enum Introspection {
-    /// It opens this integration.
-    Active(Box<Integration>),
+    /// It opens this.
+    Active(Arc<Access>),
     /// It opens nothing. Why is nobody's business.
     Inactive,
 }
@@ -196,7 +197,7 @@ impl Lifecycle {
         Ok(receipt)
     }
 
-    /// What a token is worth now. Reads the store: what was revoked is seen at once.
+    /// What a token is worth now. What was revoked is seen at once: the store says so.
     pub async fn introspect(&self, token: &str) -> Result<Introspection, crate::store::StoreError> {
         let Some(id) = access_token::integration_of(token) else {
             return Ok(Introspection::Inactive);
@@ -205,11 +206,9 @@ impl Lifecycle {
         let now = self.now();
         let active = self
             .store
-            .integration(id)
+            .access(id)
             .await?
-            .filter(|integration| integration.accepts(&hash, now));
-        Ok(active.map_or(Introspection::Inactive, |integration| {
-            Introspection::Active(Box::new(integration))
-        }))
+            .filter(|access| access.accepts(&hash, now));
+        Ok(active.map_or(Introspection::Inactive, Introspection::Active))
     }
 }

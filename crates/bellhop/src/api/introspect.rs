@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{ApiError, Call, Reply, code::Code};
 use crate::{
-    domain::{access_token::TokenHash, integration::Integration},
+    domain::{access::Access, access_token::TokenHash},
     id::{ApplicationId, EnterpriseId, IntegrationId},
     lifecycle::Introspection,
 };
@@ -74,17 +74,14 @@ pub async fn introspect(call: Call) -> Result<Reply, ApiError> {
         }
     };
     let worth = match call.lifecycle().introspect(&token).await? {
-        Introspection::Active(integration) => active(&integration, &token),
+        Introspection::Active(access) => active(&access, &token),
         Introspection::Inactive => IntrospectionObject::INACTIVE,
     };
     Ok(Reply::ok(&worth))
 }
 
-fn active(integration: &Integration, token: &str) -> IntrospectionObject {
-    let previous = integration
-        .tokens
-        .as_ref()
-        .and_then(|tokens| tokens.previous);
+fn active(access: &Access, token: &str) -> IntrospectionObject {
+    let previous = access.tokens.as_ref().and_then(|tokens| tokens.previous);
     let exp = previous.and_then(|(former, until)| {
         former
             .matches(&TokenHash::of(token))
@@ -92,12 +89,12 @@ fn active(integration: &Integration, token: &str) -> IntrospectionObject {
     });
     IntrospectionObject {
         active: true,
-        integration_id: Some(integration.id),
-        application_id: Some(integration.application_id),
-        enterprise_id: Some(integration.enterprise_id),
-        client_id: Some(integration.application_id),
+        integration_id: Some(access.integration_id),
+        application_id: Some(access.application_id),
+        enterprise_id: Some(access.enterprise_id),
+        client_id: Some(access.application_id),
         token_type: Some("Bearer"),
-        iat: previous.is_none().then(|| integration.created.as_second()),
+        iat: previous.is_none().then(|| access.created.as_second()),
         exp,
     }
 }

@@ -177,15 +177,6 @@ impl Integration {
         }
     }
 
-    /// Whether a token with this hash is active: the integration is enabled and accepts it.
-    pub fn accepts(&self, token: &TokenHash, now: Timestamp) -> bool {
-        let known = self
-            .tokens
-            .as_ref()
-            .is_some_and(|tokens| tokens.accept(token, now));
-        known && self.state() == State::Enabled
-    }
-
     /// Decides what a command comes to. The table of `docs/lifecycle.md`.
     pub fn apply(
         &self,

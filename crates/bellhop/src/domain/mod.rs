@@ -1,5 +1,6 @@
 //! What is decided, and nothing that does it: no clock, no random numbers, no SQL, no HTTP, no waiting.
 
+pub mod access;
 pub mod access_token;
 pub mod api_key;
 pub mod cause;

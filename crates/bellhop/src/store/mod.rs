@@ -4,12 +4,15 @@
 //! Four groups: [`Store::commit`] makes what somebody asked for durable, whole; [`Store::claim`] and
 //! [`Store::record`] are the two sides of delivery; [`Store::purge`] lets go of what is old; the rest reads.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::{
     domain::{
+        access::Access,
         api_key::ApiKey,
         delivery::{Attempt, Delivery},
         enterprise::{Application, Enterprise},
@@ -19,6 +22,7 @@ use crate::{
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, WebhookId},
 };
 
+mod access_memory;
 mod claim;
 mod commit;
 mod purge;
@@ -75,6 +79,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<Webhook>, StoreError>;
     /// One integration.
     async fn integration(&self, id: IntegrationId) -> Result<Option<Integration>, StoreError>;
+    /// What the access tokens of an integration open. Never older than the newest commit that was answered, by
+    /// this process at least; and fast, because it is asked for each request to the operator's own API.
+    async fn access(&self, id: IntegrationId) -> Result<Option<Arc<Access>>, StoreError>;
     /// Integrations in the order of their ids.
     async fn integrations(
         &self,

@@ -20,9 +20,11 @@ use super::{
     Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence, IntegrationFilter,
     MessageBody, Page, Purge, Purged, Receipt, Recorded, Stats, Store, StoreError, StoredMessage,
     WebhookClaims,
+    access_memory::{AccessMemory, Remembered},
 };
 use crate::{
     domain::{
+        access::Access,
         api_key::ApiKey,
         delivery::{Attempt, Delivery},
         enterprise::{Application, Enterprise},
@@ -68,6 +70,7 @@ pub struct SqliteOptions {
 pub struct SqliteStore {
     requests: mpsc::SyncSender<Request>,
     readers: Arc<Readers>,
+    access: Arc<AccessMemory>,
     /// Held while the store is open, so that no second process writes.
     _lock: File,
 }
@@ -78,10 +81,12 @@ impl SqliteStore {
         let lock = lock(&options.path)?;
         let connection = schema::open_writer(&options.path)?;
         let last = schema::last_delivery(&connection)?;
+        let access = Arc::new(AccessMemory::default());
         let writer = Writer {
             connection,
             vault: options.vault.clone(),
             batch: Batch::new(Ids::above(options.random, last)),
+            access: access.clone(),
             observer: options.observer,
         };
         let (requests, received) = mpsc::sync_channel(MAX_WAITING);
@@ -92,6 +97,7 @@ impl SqliteStore {
         Ok(Self {
             requests,
             readers: Readers::new(&options.path, options.vault),
+            access,
             _lock: lock,
         })
     }
@@ -203,6 +209,17 @@ impl Store for SqliteStore {
         self.readers
             .read(move |on, _| read::integration(on, id))
             .await
+    }
+
+    async fn access(&self, id: IntegrationId) -> Result<Option<Arc<Access>>, StoreError> {
+        let before = match self.access.look(id) {
+            Remembered::Is(access) => return Ok(access),
+            Remembered::Ask(before) => before,
+        };
+        let found = self.integration(id).await?;
+        let access = found.map(|integration| Arc::new(Access::from(&integration)));
+        self.access.learn(id, before, access.clone());
+        Ok(access)
     }
 
     async fn integrations(

@@ -14,7 +14,7 @@ use crate::{
     id::DeliveryId,
     store::{
         Attempted, ClaimRequest, Commit, CommitError, Fence, Purge, Purged, Receipt, Recorded,
-        StoreError, WebhookClaims,
+        StoreError, WebhookClaims, Written, access_memory::AccessMemory,
     },
     vault::Vault,
 };
@@ -53,6 +53,7 @@ pub struct Writer {
     pub connection: Connection,
     pub vault: Arc<Vault>,
     pub batch: Batch,
+    pub access: Arc<AccessMemory>,
     pub observer: Arc<dyn StoreObserver>,
 }
 
@@ -126,16 +127,33 @@ impl Writer {
 
     fn transaction(&mut self, writes: &[Request]) -> Result<Vec<Answered>, StoreError> {
         let result = self.try_transaction(writes);
-        if result.is_ok() {
+        if let Ok(answers) = &result {
             self.batch.committed();
+            self.tell_changes(answers);
         } else {
             if !self.connection.is_autocommit() {
                 // Nothing more can be done about a rollback that fails: the next BEGIN will tell.
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
             self.batch.rolled_back();
+            // A commit that failed may be on the disk all the same.
+            self.access.forget_all();
         }
         result
+    }
+
+    /// What introspection remembers changes before anybody is answered.
+    fn tell_changes(&self, answers: &[Answered]) {
+        for answer in answers {
+            if let Answered::Commit(Ok(Receipt::Done { written, .. })) = answer
+                && let Written::Integration {
+                    integration,
+                    changed: true,
+                } = written
+            {
+                self.access.changed(integration);
+            }
+        }
     }
 
     fn try_transaction(&mut self, writes: &[Request]) -> Result<Vec<Answered>, StoreError> {

@@ -417,7 +417,8 @@ async fn everything(store: &dyn Store, now: Timestamp) -> Vec<String> {
     ];
     for integration in &integrations {
         let messages = store.messages(integration.id, 0, 1000).await.unwrap();
-        all.push(format!("{messages:?}"));
+        let access = store.access(integration.id).await.unwrap();
+        all.push(format!("{messages:?} {access:?}"));
     }
     for delivery in &deliveries {
         let attempts = store.attempts(delivery.id).await.unwrap();

@@ -1,5 +1,6 @@
 //! What every database must do, operation by operation. Each case gets a fresh one.
 
+pub mod access;
 pub mod claiming;
 pub mod holding;
 pub mod lanes;
@@ -103,6 +104,13 @@ macro_rules! conformance {
                     expired_keys_go,
                     much_goes_a_little_at_a_time,
                     nothing_goes_that_is_kept_for_ever,
+                ]
+                access: [
+                    it_follows_each_command,
+                    a_former_token_ends_by_the_clock,
+                    what_is_unknown_is_known_once_it_is_created,
+                    a_command_nobody_waits_for_counts,
+                    nobody_sees_what_was_before_an_answer,
                 ]
                 reading: [
                     integrations_are_filtered,

@@ -8,13 +8,14 @@ mod read;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use async_trait::async_trait;
 use bellhop::{
     domain::retry::later,
     domain::{
+        access::Access,
         api_key::ApiKey,
         delivery::{Attempt, Delivery, DeliveryState},
         enterprise::{Application, Enterprise},
@@ -226,6 +227,12 @@ impl Store for ModelStore {
 
     async fn integration(&self, id: IntegrationId) -> Result<Option<Integration>, StoreError> {
         Ok(self.state().integrations.get(&id).cloned())
+    }
+
+    async fn access(&self, id: IntegrationId) -> Result<Option<Arc<Access>>, StoreError> {
+        let state = self.state();
+        let found = state.integrations.get(&id);
+        Ok(found.map(|integration| Arc::new(Access::from(integration))))
     }
 
     async fn integrations(
