@@ -158,7 +158,7 @@ impl Store for SqliteStore {
     }
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
-        self.ask(|to| Request::Purge(what, to)).await
+        self.ask(|to| Request::Purge(Box::new(what), to)).await
     }
 
     async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError> {

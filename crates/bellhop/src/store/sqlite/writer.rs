@@ -36,7 +36,7 @@ pub enum Request {
         Box<Attempted>,
         oneshot::Sender<Result<Recorded, StoreError>>,
     ),
-    Purge(Purge, oneshot::Sender<Result<Purged, StoreError>>),
+    Purge(Box<Purge>, oneshot::Sender<Result<Purged, StoreError>>),
     Claim(
         ClaimRequest,
         oneshot::Sender<Result<Vec<WebhookClaims>, StoreError>>,
