@@ -17,8 +17,7 @@ use crate::{
 
 /// Parts, each with a lock of its own.
 const PARTS: usize = 16;
-/// Most integrations that are remembered in a part: a million requests a minute of as many integrations would not
-/// fit, 65,536 in all do, in some 13 MB.
+/// Most integrations that are remembered in a part: 65,536 in all, some 13 MB.
 const MOST_KNOWN: usize = 4096;
 /// Most ids of a part of which it is remembered that nothing has them. Strangers choose them.
 const MOST_UNKNOWN: usize = 256;
@@ -64,17 +63,14 @@ impl AccessMemory {
         if part.changes != before.0 {
             return;
         }
-        match said {
-            Some(access) => {
-                make_room(&mut part.known, MOST_KNOWN);
-                part.known.insert(id, access);
+        if let Some(access) = said {
+            make_room(&mut part.known, MOST_KNOWN);
+            part.known.insert(id, access);
+        } else {
+            if part.unknown.len() >= MOST_UNKNOWN {
+                part.unknown.clear();
             }
-            None => {
-                if part.unknown.len() >= MOST_UNKNOWN {
-                    part.unknown.clear();
-                }
-                part.unknown.insert(id);
-            }
+            part.unknown.insert(id);
         }
     }
 
