@@ -73,6 +73,12 @@ pub struct RunOptions {
     /// Scenarios to leave out
     #[arg(long, value_enum, value_delimiter = ',')]
     pub skip: Vec<Scenario>,
+    /// Nothing but backlogs of so many pending deliveries, as in 1000,100000,1000000: does it cost more to have more?
+    #[arg(long, value_name = "PENDING", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
+    pub backlog: Vec<u64>,
+    /// Nothing but 10,000 webhooks, some of them dead or hanging: do the healthy ones notice?
+    #[arg(long)]
+    pub isolation: bool,
     /// Nothing but the soak, for so many minutes: steady load and short retention; do memory and files come to rest?
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
     pub soak: Option<u32>,
@@ -93,7 +99,8 @@ pub struct RunOptions {
 
 impl RunOptions {
     pub fn wants(&self, scenario: Scenario) -> bool {
-        self.soak.is_none() && !self.skip.contains(&scenario)
+        let only_others = self.soak.is_some() || self.isolation || !self.backlog.is_empty();
+        !only_others && !self.skip.contains(&scenario)
     }
 
     pub fn messages(&self) -> u64 {

@@ -63,7 +63,8 @@ pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Vec<La
     Ok(paces)
 }
 
-fn compare(load: &Load, arrivals: &[Arrival]) -> anyhow::Result<Latency> {
+/// Pairs each command with the arrival of its message.
+pub fn compare(load: &Load, arrivals: &[Arrival]) -> anyhow::Result<Latency> {
     let arrived: HashMap<u128, u64> = arrivals
         .iter()
         .filter(|arrival| arrival.sequence == 1)
@@ -111,6 +112,7 @@ mod tests {
     fn load(ids: &[&str]) -> Load {
         let samples = ids.iter().map(|id| Sample {
             integration_id: (*id).to_owned(),
+            application_id: String::new(),
             sent_ns: 1_000_000,
             answered_ns: 4_000_000,
         });

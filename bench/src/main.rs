@@ -6,10 +6,12 @@
 
 mod arguments;
 mod asker;
+mod backlog;
 mod bare;
 mod body;
 mod connection;
 mod introspection;
+mod isolation;
 mod latency;
 mod measure;
 mod platform;
@@ -18,6 +20,7 @@ mod producer;
 mod raw;
 mod report;
 mod server;
+mod sick;
 mod sink;
 mod sink_control;
 mod soak;
@@ -88,6 +91,14 @@ async fn run(options: &RunOptions) -> anyhow::Result<()> {
     if options.wants(Scenario::Start) {
         say("start");
         report.start = Some(start::run(options, &place).await?);
+    }
+    if !options.backlog.is_empty() {
+        say("backlog: what is held, and how it drains");
+        report.backlogs = backlog::run(options, &place).await?;
+    }
+    if options.isolation {
+        say("isolation: sick receivers beside healthy ones");
+        report.isolation = Some(isolation::run(options, &place).await?);
     }
     if let Some(minutes) = options.soak {
         say("soak: steady load, short retention");

@@ -1,5 +1,7 @@
 //! A platform on a running server, set up through its API: enterprises, an application, a webhook.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, ensure};
 use http_body_util::Full;
 use hyper::Method;
@@ -26,10 +28,18 @@ pub struct Tokens {
     pub revoked: Vec<String>,
 }
 
+/// An application with its one webhook.
+#[derive(Clone)]
+pub struct Member {
+    pub application_id: String,
+    pub webhook_id: String,
+}
+
 /// What the commands refer to.
 pub struct Platform {
     api: Connection,
     pub application_id: String,
+    pub webhook_id: String,
     pub enterprise_ids: Vec<String>,
 }
 
@@ -38,6 +48,7 @@ impl Platform {
         let mut platform = Self {
             api: Connection::open(server.address()).await?,
             application_id: String::new(),
+            webhook_id: String::new(),
             enterprise_ids: (0..ENTERPRISES).map(|number| body::id(1, number)).collect(),
         };
         for number in 0..ENTERPRISES {
@@ -45,20 +56,17 @@ impl Platform {
             let named = json!({"Name": body::enterprise_name(number)});
             platform.call(Method::PUT, &path, &named).await?;
         }
-        let named = json!({"Name": "Booking engine"});
-        let application = platform
-            .call(Method::POST, "/v1/applications", &named)
-            .await?;
-        let id = application["Id"].as_str().context("an application's Id")?;
-        id.clone_into(&mut platform.application_id);
-        let webhook = json!({
-            "Url": format!("http://{}/receive", sink.address()),
-            "Secret": body::secret().expose(),
-            "MaxInFlight": MAX_IN_FLIGHT,
-        });
-        let path = format!("/v1/applications/{id}/webhooks");
-        platform.call(Method::POST, &path, &webhook).await?;
+        let member = Member::join(&mut platform.api, sink.address()).await?;
+        platform.application_id = member.application_id;
+        platform.webhook_id = member.webhook_id;
         Ok(platform)
+    }
+
+    /// Holds what the webhook would get (`pause`), or lets it go (`resume`).
+    pub async fn tell_webhook(&mut self, command: &str) -> anyhow::Result<()> {
+        let path = format!("/v1/webhooks/{}/{command}", self.webhook_id);
+        self.call(Method::POST, &path, &Value::Null).await?;
+        Ok(())
     }
 
     /// A plan for commands to this platform.
@@ -66,7 +74,7 @@ impl Platform {
         Plan {
             server: server.address(),
             key: KEY.to_owned(),
-            application_id: self.application_id.clone(),
+            application_ids: vec![self.application_id.clone()],
             enterprise_ids: self.enterprise_ids.clone(),
             commands,
             connections,
@@ -106,23 +114,64 @@ impl Platform {
     }
 
     async fn call(&mut self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let text = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        let request = self
-            .api
-            .request(method.clone(), path)
-            .header(AUTHORIZATION, format!("Bearer {KEY}"))
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::from(text))?;
-        let (status, answer) = self.api.send(request).await?;
-        ensure!(
-            status.is_success(),
-            "{method} {path} is answered {status}: {}",
-            String::from_utf8_lossy(&answer)
-        );
-        serde_json::from_slice(&answer).with_context(|| format!("the answer to {method} {path}"))
+        call(&mut self.api, method, path, body).await
     }
+}
+
+impl Member {
+    /// A new one, whose webhook goes there.
+    pub async fn join(api: &mut Connection, receiver: SocketAddr) -> anyhow::Result<Self> {
+        let named = json!({"Name": "Booking engine"});
+        let application = call(api, Method::POST, "/v1/applications", &named).await?;
+        let id = application["Id"].as_str().context("an application's Id")?;
+        let webhook = json!({
+            "Url": url(receiver),
+            "Secret": body::secret().expose(),
+            "MaxInFlight": MAX_IN_FLIGHT,
+        });
+        let path = format!("/v1/applications/{id}/webhooks");
+        let webhook = call(api, Method::POST, &path, &webhook).await?;
+        Ok(Self {
+            application_id: id.to_owned(),
+            webhook_id: webhook["Id"].as_str().context("a webhook's Id")?.to_owned(),
+        })
+    }
+
+    /// Points its webhook somewhere else.
+    pub async fn move_to(&self, api: &mut Connection, receiver: SocketAddr) -> anyhow::Result<()> {
+        let path = format!("/v1/webhooks/{}", self.webhook_id);
+        let there = json!({"Url": url(receiver)});
+        call(api, Method::PATCH, &path, &there).await?;
+        Ok(())
+    }
+}
+
+fn url(receiver: SocketAddr) -> String {
+    format!("http://{receiver}/receive")
+}
+
+/// One request to the API that must succeed, as the operator; its answer.
+pub async fn call(
+    api: &mut Connection,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> anyhow::Result<Value> {
+    let text = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let request = api
+        .request(method.clone(), path)
+        .header(AUTHORIZATION, format!("Bearer {KEY}"))
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::from(text))?;
+    let (status, answer) = api.send(request).await?;
+    ensure!(
+        status.is_success(),
+        "{method} {path} is answered {status}: {}",
+        String::from_utf8_lossy(&answer)
+    );
+    serde_json::from_slice(&answer).with_context(|| format!("the answer to {method} {path}"))
 }

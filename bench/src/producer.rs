@@ -27,7 +27,8 @@ pub struct Plan {
     pub server: SocketAddr,
     /// API key; it goes through a pipe, not through arguments that anyone can list.
     pub key: String,
-    pub application_id: String,
+    /// In turn.
+    pub application_ids: Vec<String>,
     pub enterprise_ids: Vec<String>,
     pub commands: u64,
     pub connections: u16,
@@ -53,6 +54,8 @@ pub struct Load {
 pub struct Sample {
     #[serde(rename = "Id")]
     pub integration_id: String,
+    #[serde(rename = "ApplicationId")]
+    pub application_id: String,
     #[serde(default)]
     pub sent_ns: u64,
     #[serde(default)]
@@ -148,9 +151,10 @@ impl Course {
     }
 
     fn body(&self, number: u64) -> Bytes {
-        let enterprises = &self.plan.enterprise_ids;
-        let enterprise = &enterprises[number as usize % enterprises.len()];
-        body::command(&self.plan.application_id, enterprise, number).into()
+        let plan = &self.plan;
+        let application = &plan.application_ids[number as usize % plan.application_ids.len()];
+        let enterprise = &plan.enterprise_ids[number as usize % plan.enterprise_ids.len()];
+        body::command(application, enterprise, number).into()
     }
 
     fn answered(&self, sent_ns: u64, answer: &Bytes) -> anyhow::Result<()> {

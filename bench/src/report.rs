@@ -6,7 +6,9 @@ use std::fs;
 use serde::Serialize;
 use tempfile::TempDir;
 
+use crate::backlog::{self, Backlog};
 use crate::introspection::{Introspection, Round};
+use crate::isolation::{self, Isolation};
 use crate::latency::Latency;
 use crate::measure::{Spread, sync_ms};
 use crate::raw::Raw;
@@ -23,6 +25,8 @@ pub struct Report {
     pub latency: Vec<Latency>,
     pub introspection: Option<Introspection>,
     pub start: Option<Start>,
+    pub backlogs: Vec<Backlog>,
+    pub isolation: Option<Isolation>,
     pub soak: Option<Soak>,
 }
 
@@ -62,6 +66,8 @@ impl Report {
             latency: Vec::new(),
             introspection: None,
             start: None,
+            backlogs: Vec::new(),
+            isolation: None,
             soak: None,
         })
     }
@@ -92,6 +98,10 @@ impl fmt::Display for Report {
         }
         if let Some(start) = &self.start {
             write_start(f, start)?;
+        }
+        backlog::write(f, &self.backlogs)?;
+        if let Some(isolation) = &self.isolation {
+            isolation::write(f, isolation)?;
         }
         if let Some(soak) = &self.soak {
             write!(f, "{soak}")?;
@@ -309,7 +319,7 @@ pub fn row(
     }
 }
 
-fn rate(per_second: f64) -> String {
+pub fn rate(per_second: f64) -> String {
     format!("{per_second:.0}/s")
 }
 
@@ -326,6 +336,6 @@ pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-fn spread(spread: &Spread) -> String {
+pub fn spread(spread: &Spread) -> String {
     format!("p50 {:.2} ms, p99 {:.2} ms", spread.p50, spread.p99)
 }
