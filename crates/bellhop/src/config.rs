@@ -3,6 +3,7 @@
 //! What comes out is typed and valid. A secret is given, or made in the data directory on the first start.
 
 mod layers;
+mod mail;
 mod origin;
 mod problem;
 mod secret_files;
@@ -28,6 +29,7 @@ pub use values::LogFormat;
 use crate::{
     delivery::{
         egress::{Network, PortRange},
+        operational::MailOptions,
         retention::Keep,
     },
     domain::secret_text::SecretText,
@@ -55,6 +57,10 @@ pub struct Config {
     pub drain: Duration,
     /// What is logged and how.
     pub log: Log,
+    /// Where operational messages are posted to.
+    pub operator_webhook: OperatorWebhook,
+    /// How they are mailed, if they are.
+    pub mail: Option<MailOptions>,
     /// The operator's key, if it is given.
     operator_key: Option<SecretText>,
     /// The key ring, if it is given.
@@ -80,6 +86,15 @@ pub struct Egress {
     pub ports: Vec<PortRange>,
     /// Further certificate authorities, PEM.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Where operational messages are posted to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OperatorWebhook {
+    /// The URL, if there is one. The guard judges it when the server is built.
+    pub url: Option<SecretText>,
+    /// What signs, if it is given.
+    secret: Option<SecretText>,
 }
 
 /// What is logged and how.
@@ -144,6 +159,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         ports: reader.read("egress_ports", values::ports)?,
         ca_file: reader.read_optional("egress_ca_file", values::path)?,
     };
+    let operator_webhook = OperatorWebhook {
+        url: reader.read_secret("operator_webhook_url", values::webhook_url)?,
+        secret: reader.read_secret("operator_webhook_secret", values::webhook_secret)?,
+    };
+    let mail = reader.mail()?;
     let config = Config {
         listen,
         database: database_url.unwrap_or_else(|| Database::in_directory(&data_dir)),
@@ -151,6 +171,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         operator_key,
         encryption_key,
         egress,
+        operator_webhook,
+        mail,
         token_overlap: reader.read("token_overlap_seconds", values::seconds(0..=30 * 86_400))?,
         keep: Keep {
             deliveries: reader.read("delivery_retention_seconds", values::kept)?,
@@ -256,6 +278,26 @@ impl Reader {
         let shown = path.map_or_else(|| MASK.to_owned(), |path| format!("{MASK} in {path}"));
         self.show(name, Some(shown), origin);
         Ok(Some(parsed))
+    }
+
+    /// Mail needs a server, a sender and somebody who gets it.
+    fn mail(&mut self) -> Result<Option<MailOptions>, ConfigError> {
+        let server = self.read_secret("smtp_url", mail::server)?;
+        let from = self.read_optional("smtp_from", mail::mailbox)?;
+        let to = self.read_optional("smtp_to", mail::mailboxes)?;
+        let Some(server) = server else {
+            return Ok(None);
+        };
+        let missing = |setting| ConfigError::Missing {
+            setting,
+            needed_by: "smtp_url",
+        };
+        Ok(Some(MailOptions {
+            server,
+            from: from.ok_or(missing("smtp_from"))?,
+            to: to.ok_or(missing("smtp_to"))?,
+            authorities: None,
+        }))
     }
 
     fn show(&mut self, name: &'static str, value: Option<String>, origin: Origin) {

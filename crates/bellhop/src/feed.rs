@@ -15,6 +15,7 @@ const EVENTS_KEPT: usize = 4096;
 pub struct Feed {
     due: Mutex<HashSet<WebhookId>>,
     wake: Notify,
+    operational: Notify,
     events: broadcast::Sender<Event>,
 }
 
@@ -32,6 +33,7 @@ impl Default for Feed {
         Self {
             due: Mutex::default(),
             wake: Notify::new(),
+            operational: Notify::new(),
             events: broadcast::Sender::new(EVENTS_KEPT),
         }
     }
@@ -58,6 +60,16 @@ impl Feed {
     /// Waits until something is due. Register before looking, so that nothing falls between.
     pub fn woken(&self) -> Notified<'_> {
         self.wake.notified()
+    }
+
+    /// Says that there may be an operational message to send.
+    pub fn operational(&self) {
+        self.operational.notify_one();
+    }
+
+    /// Waits until there may be an operational message to send. Register before looking.
+    pub fn operational_woken(&self) -> Notified<'_> {
+        self.operational.notified()
     }
 
     /// Tells live views. Nobody listening is fine.

@@ -50,6 +50,8 @@ ids! {
     DeliveryId
     /// Of an API key.
     KeyId
+    /// Of an operational message. Later messages have greater ids.
+    OperationalMessageId
 }
 
 /// Makes identifiers that grow with time (UUID version 7, RFC 9562 section 5.7), so that indexes

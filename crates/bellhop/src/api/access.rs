@@ -37,6 +37,7 @@ operations! {
         CreateApplication UpdateApplication
         CreateIntegration EnableIntegration DisableIntegration CancelIntegration ReinstateIntegration
         DeleteIntegration RegenerateAccessToken
+        ListOperationalMessages
         CreateKey ListKeys DeleteKey;
     Application:
         GetApplication ListApplications

@@ -23,6 +23,8 @@ pub enum List {
     Deliveries,
     /// API keys.
     Keys,
+    /// Operational messages.
+    OperationalMessages,
 }
 
 /// Writes a cursor: after this position.

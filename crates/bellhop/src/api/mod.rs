@@ -36,6 +36,7 @@ mod messages;
 mod objects;
 mod openapi;
 mod openapi_messages;
+mod operational_messages;
 mod page;
 mod preconditions;
 mod probes;

@@ -9,8 +9,8 @@ use utoipa::OpenApi;
 
 use super::{
     ApiError, Reply, applications, deliveries, delivery_commands, enterprises, error,
-    integration_commands, integrations, introspect, keys, messages, openapi_messages, probes,
-    routes, state::ApiState, webhook_commands, webhooks,
+    integration_commands, integrations, introspect, keys, messages, openapi_messages,
+    operational_messages, probes, routes, state::ApiState, webhook_commands, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -59,6 +59,7 @@ use super::{
         keys::create,
         keys::list,
         keys::delete,
+        operational_messages::list,
         probes::live,
         probes::ready,
         probes::metrics,

@@ -15,7 +15,8 @@ use super::{
     code::Code,
     deliveries, delivery_commands, docs, enterprises,
     error::ApiError,
-    integration_commands as commands, integrations, introspect, keys, messages, openapi, probes,
+    integration_commands as commands, integrations, introspect, keys, messages, openapi,
+    operational_messages, probes,
     serve::{endpoint, public, refuse},
     state::ApiState,
     webhook_commands, webhooks,
@@ -90,6 +91,8 @@ routes! {
     endpoint CreateKey              POST   "/v1/keys"                           keys::create;
     endpoint ListKeys               GET    "/v1/keys"                           keys::list;
     endpoint DeleteKey              DELETE "/v1/keys/{Id}"                      keys::delete;
+
+    endpoint ListOperationalMessages GET   "/v1/operational-messages"           operational_messages::list;
 
     public   Live                   GET    "/livez"                             probes::live;
     public   Ready                  GET    "/readyz"                            probes::ready;

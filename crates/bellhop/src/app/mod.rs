@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch};
 
-use self::{observe::Observe, test_sender::WebhookTest};
+use self::{observe::Observe, operational::Operator, test_sender::WebhookTest};
 use crate::{
     api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates},
     clock::{SharedClock, SystemClock},
@@ -14,6 +14,7 @@ use crate::{
         attempt::Attempts,
         dispatcher::{Dispatcher, Parts as DispatcherParts},
         egress::{EgressPolicy, Roots},
+        operational::Operational,
         prepared::Directory,
         retention::Retention,
         sender::{Sender, SenderOptions},
@@ -31,6 +32,7 @@ use crate::{
 
 mod listen;
 mod observe;
+mod operational;
 mod test_sender;
 
 /// How long a webhook's former secrets sign after a rotation.
@@ -52,6 +54,7 @@ pub struct App {
     state: ApiState,
     store: Arc<dyn Store>,
     dispatcher: Dispatcher,
+    operational: Operational,
     retention: Retention,
     drain: Duration,
 }
@@ -70,24 +73,12 @@ impl App {
     pub async fn build(config: Config, parts: Parts) -> anyhow::Result<Self> {
         random::warm();
         let secrets = config.open_secrets(&*parts.random)?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on {} (BELLHOP_LISTEN)", config.listen))?;
-        let own = listener
-            .local_addr()
-            .context("the listener has no address")?;
+        let (listener, own) = bind(config.listen).await?;
 
         let metrics = Arc::new(Metrics::new());
         let observe = Arc::new(Observe {
             metrics: metrics.clone(),
         });
-        let Database::Sqlite { path } = config.database;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(SqliteOptions {
-            path,
-            vault: Arc::new(secrets.vault),
-            random: parts.random.clone(),
-            observer: observe.clone(),
-        })?);
         let feed = Arc::new(Feed::default());
         let policy = Arc::new(egress_policy(&config.egress, own));
         let attempts = Attempts {
@@ -95,6 +86,16 @@ impl App {
             clock: parts.clock.clone(),
             random: parts.random.clone(),
         };
+        let operator = Operator::of(&config, secrets.operator_webhook_secret, &policy, &attempts)?;
+        let Database::Sqlite { path } = config.database;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(SqliteOptions {
+            path,
+            vault: Arc::new(secrets.vault),
+            random: parts.random.clone(),
+            destinations: operator.destinations(),
+            observer: observe.clone(),
+        })?);
+        let operational = operator.teller(store.clone(), feed.clone(), &attempts);
         let dispatcher = Dispatcher::new(Arc::new(DispatcherParts {
             store: store.clone(),
             feed: feed.clone(),
@@ -131,6 +132,7 @@ impl App {
             state,
             store,
             dispatcher,
+            operational,
             retention,
             drain: config.drain,
         })
@@ -152,6 +154,7 @@ impl App {
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
         let dispatcher = tokio::spawn(self.dispatcher.run(wait(stopped.clone()), self.drain));
+        let operational = tokio::spawn(self.operational.run(wait(stopped.clone()), self.drain));
         let retention = tokio::spawn(self.retention.run(wait(stopped.clone())));
         let router = api::router(self.state.clone());
         let server = tokio::spawn(listen::serve(
@@ -165,10 +168,23 @@ impl App {
         let _ = stopping.send(true);
         server.await.context("the listener stopped")?;
         dispatcher.await.context("the dispatcher stopped")?;
+        operational
+            .await
+            .context("the sender of operational messages stopped")?;
         retention.await.context("the retention stopped")?;
         self.store.close().await?;
         Ok(())
     }
+}
+
+async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (BELLHOP_LISTEN)"))?;
+    let own = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    Ok((listener, own))
 }
 
 fn egress_policy(egress: &Egress, own: SocketAddr) -> EgressPolicy {

@@ -81,6 +81,7 @@ fn unset(name: &str) -> &'static str {
     match name {
         "database_url" => "(SQLite in data_dir)",
         "operator_key" | "encryption_key" => "(made in data_dir on first start)",
+        "operator_webhook_secret" => "(made in data_dir when needed)",
         _ => "(none)",
     }
 }

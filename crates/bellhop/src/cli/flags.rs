@@ -26,6 +26,12 @@ pub struct SettingFlags {
     /// Further certificate authorities to trust, PEM.
     #[arg(long, value_name = "FILE")]
     egress_ca_file: Option<String>,
+    /// Who sends the operator's mail, as in "Bellhop <bellhop@example.com>".
+    #[arg(long, value_name = "ADDRESS")]
+    smtp_from: Option<String>,
+    /// Who gets the operator's mail, with commas between.
+    #[arg(long, value_name = "ADDRESSES")]
+    smtp_to: Option<String>,
     /// How long a former access token works [default: 86400].
     #[arg(long, value_name = "SECONDS")]
     token_overlap_seconds: Option<String>,
@@ -62,6 +68,8 @@ impl SettingFlags {
             ("egress_allow", &self.egress_allow),
             ("egress_ports", &self.egress_ports),
             ("egress_ca_file", &self.egress_ca_file),
+            ("smtp_from", &self.smtp_from),
+            ("smtp_to", &self.smtp_to),
             ("token_overlap_seconds", &self.token_overlap_seconds),
             (
                 "delivery_retention_seconds",

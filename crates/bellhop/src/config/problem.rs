@@ -32,6 +32,14 @@ pub enum ConfigError {
         /// Where the file is given.
         file_origin: Origin,
     },
+    /// A setting that another one needs.
+    #[error("{needed_by} is set, and {setting} is not")]
+    Missing {
+        /// What is missing.
+        setting: &'static str,
+        /// What needs it.
+        needed_by: &'static str,
+    },
     /// A secret must not be on a command line, where every process of the machine can read it.
     #[error("{0} is a secret, and no flag")]
     SecretFlag(String),
@@ -119,6 +127,10 @@ impl ConfigError {
                     "keep one: {setting} with the value, or {setting}_file with the path of a file that holds it"
                 )
             }
+            Self::Missing { setting, needed_by } => format!(
+                "set {} as well; bellhop.default.toml explains {needed_by}",
+                super::setting::variable(setting)
+            ),
             Self::SecretFlag(name) => {
                 let variable = super::setting::variable(name);
                 format!("set {variable}, or {variable}_FILE to the path of a file that holds it")

@@ -19,6 +19,9 @@ pub const OPERATOR_KEY_FILE: &str = "operator-key";
 /// Name of the file of the made encryption key, in the data directory.
 pub const ENCRYPTION_KEY_FILE: &str = "encryption-key";
 
+/// Name of the file of the made secret of the operator's webhook, in the data directory.
+pub const OPERATOR_WEBHOOK_SECRET_FILE: &str = "operator-webhook-secret";
+
 /// Bits of a file's mode that let others than its owner at it.
 const OTHERS: u32 = 0o077;
 /// No secret is longer; a larger file is a mistake.
@@ -31,6 +34,8 @@ pub struct Secrets {
     pub operator_key: SecretText,
     /// Encryption at rest.
     pub vault: Vault,
+    /// What signs operational messages, if there is an operator's webhook.
+    pub operator_webhook_secret: Option<SecretText>,
     /// Files that were made by this call, for the banner: a first start.
     pub made: Vec<PathBuf>,
 }
@@ -57,11 +62,32 @@ impl Config {
         };
         let vault =
             Vault::from_hex(encryption_key.expose()).expect("the key ring was checked when read");
+        let operator_webhook_secret = self.open_operator_webhook_secret(random, &mut made)?;
         Ok(Secrets {
             operator_key,
             vault,
+            operator_webhook_secret,
             made,
         })
+    }
+
+    fn open_operator_webhook_secret(
+        &self,
+        random: &dyn Random,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<Option<SecretText>, ConfigError> {
+        match (&self.operator_webhook.url, &self.operator_webhook.secret) {
+            (None, _) => Ok(None),
+            (_, Some(secret)) => Ok(Some(secret.clone())),
+            (Some(_), None) => open_or_make(
+                &self.data_dir.join(OPERATOR_WEBHOOK_SECRET_FILE),
+                "the secret of a webhook (whsec_...)",
+                values::webhook_secret,
+                || make_webhook_secret(random),
+                made,
+            )
+            .map(Some),
+        }
     }
 
     /// A new key beside an old database would open nothing in it, and be found out only by the first message.
@@ -168,6 +194,11 @@ fn make_encryption_key(random: &dyn Random) -> SecretText {
         write!(hex, "{byte:02x}").expect("a String takes any text");
     }
     SecretText::new(hex)
+}
+
+fn make_webhook_secret(random: &dyn Random) -> SecretText {
+    let secret = bellhop_webhook::Secret::from_bytes(bytes::<32>(random));
+    SecretText::new(secret.expect("32 bytes are a secret").expose())
 }
 
 fn failed(doing: &'static str, path: &Path, error: &io::Error) -> ConfigError {

@@ -10,7 +10,7 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 15] = [
+pub const SETTINGS: [Setting; 20] = [
     plain("listen"),
     plain("data_dir"),
     secret("database_url"),
@@ -19,6 +19,11 @@ pub const SETTINGS: [Setting; 15] = [
     plain("egress_allow"),
     plain("egress_ports"),
     plain("egress_ca_file"),
+    secret("operator_webhook_url"),
+    secret("operator_webhook_secret"),
+    secret("smtp_url"),
+    plain("smtp_from"),
+    plain("smtp_to"),
     plain("token_overlap_seconds"),
     plain("delivery_retention_seconds"),
     plain("tombstone_retention_seconds"),

@@ -61,6 +61,26 @@ pub(super) fn encryption_key(text: &str) -> Parsed<SecretText> {
     Ok(SecretText::new(text))
 }
 
+/// The guard judges it when it knows which networks are allowed.
+pub(super) fn webhook_url(text: &str) -> Parsed<SecretText> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "https" | "http") => Ok(SecretText::new(text)),
+        _ => Err("an https URL is expected, as in https://ops.example.com/bellhop".to_owned()),
+    }
+}
+
+pub(super) fn webhook_secret(text: &str) -> Parsed<SecretText> {
+    let is_key = text.parse::<bellhop_webhook::SigningKey>().is_ok();
+    if !is_key && text.parse::<bellhop_webhook::Secret>().is_err() {
+        return Err(
+            "whsec_ and base64 of 24 to 64 bytes is expected; make one with \
+             `echo whsec_$(openssl rand -base64 32)`"
+                .to_owned(),
+        );
+    }
+    Ok(SecretText::new(text))
+}
+
 /// Items with commas between; spaces around them and empty ones do not count.
 pub(super) fn list<T: FromStr<Err: Display>>(text: &str) -> Parsed<Vec<T>> {
     text.split(',')

@@ -184,7 +184,7 @@ fn headers(
 }
 
 /// A fresh trace for each attempt (W3C Trace Context): tells the receiver nothing about us.
-fn traceparent(random: &dyn Random) -> String {
+pub(super) fn traceparent(random: &dyn Random) -> String {
     let ids: [u8; 24] = bytes(random);
     let trace = u128::from_be_bytes(*ids.first_chunk().expect("24 bytes hold 16")) | 1;
     let span = u64::from_be_bytes(*ids.last_chunk().expect("24 bytes hold 8")) | 1;

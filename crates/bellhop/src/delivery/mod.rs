@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod dispatcher;
 pub mod egress;
 mod line;
+pub mod operational;
 mod pace;
 pub mod prepared;
 pub mod retention;

@@ -88,6 +88,9 @@ impl UnderWay {
         let (delivery, next) = (attempted.delivery_id, attempted.next);
         let held = matches!(attempted.effect, Some(WebhookEffect::Disable { .. }));
         let recorded = record(&parts, attempted).await;
+        if held || next == Next::Failed {
+            parts.feed.operational();
+        }
         parts.feed.tell(Event::Delivery(delivery));
         if let Some(ended) = &mut self.ended {
             ended.webhook = Some(webhook.clone());

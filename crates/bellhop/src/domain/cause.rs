@@ -117,6 +117,12 @@ causes! {
     ServerError, "server_error",
         "The receiver failed with a 5xx status.",
         "Look in the receiver's log for this webhook-id; the attempt is made again by itself.";
+    MailDeferred, "mail_deferred",
+        "The mail server could not take the operator's message for now (a 4xx reply).",
+        "Look at the detail, and in the mail server's log; the attempt is made again by itself.";
+    MailRejected, "mail_rejected",
+        "The mail server refused the operator's message (a 5xx reply).",
+        "Check the user and password in smtp_url, smtp_from and smtp_to; the attempt is made again by itself.";
     Erased, "erased",
         "The message's body was erased because its retention is over, so it cannot be sent again.",
         "Regenerate the integration's access token to tell the receiver a new one.";

@@ -9,6 +9,8 @@ pub mod enterprise;
 pub mod header;
 pub mod integration;
 pub mod masked;
+pub mod operational;
+pub mod operational_mail;
 pub mod retry;
 pub mod secret_text;
 pub mod webhook;

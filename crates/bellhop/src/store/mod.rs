@@ -2,7 +2,8 @@
 //! passes the same conformance suite (`tests/it/store`); nothing here names one.
 //!
 //! Four groups: [`Store::commit`] makes what somebody asked for durable, whole; [`Store::claim`] and
-//! [`Store::record`] are the two sides of delivery; [`Store::purge`] lets go of what is old; the rest reads.
+//! [`Store::record`] are the two sides of delivery, and write what the operator must learn of it;
+//! [`Store::purge`] lets go of what is old; the rest reads.
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::{
         delivery::{Attempt, Delivery},
         enterprise::{Application, Enterprise},
         integration::Integration,
+        operational::OperationalMessage,
         webhook::Webhook,
     },
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, WebhookId},
@@ -25,6 +27,7 @@ use crate::{
 mod access_memory;
 mod claim;
 mod commit;
+mod operational;
 mod purge;
 mod read;
 pub mod sqlite;
@@ -33,6 +36,7 @@ pub use claim::{Attempted, Claim, ClaimRequest, Fence, Recorded, Want, WebhookCl
 pub use commit::{
     Answer, Commit, CommitError, NewWebhook, Noun, Receipt, Remember, WebhookPatch, Write, Written,
 };
+pub use operational::{OperationalAttempted, OperationalClaim, OperationalDue, OperationalRequest};
 pub use purge::{Purge, Purged};
 pub use read::{DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoredMessage};
 
@@ -60,6 +64,22 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Lets go of some of what is older than it is kept. Never so much that others wait for it.
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError>;
+
+    /// Tells what was gathered of failed deliveries, if its time is over, and says which operational message each
+    /// destination is to have now. What is handed out is handed out again until it is recorded.
+    async fn operational_due(
+        &self,
+        request: OperationalRequest,
+    ) -> Result<OperationalDue, StoreError>;
+
+    /// Makes the outcome of an attempt of an operational message durable. Answers false and changes nothing if an
+    /// attempt of that number was recorded already, or the message is no longer to be sent there.
+    async fn record_operational(&self, attempted: OperationalAttempted)
+    -> Result<bool, StoreError>;
+
+    /// Operational messages, newest first.
+    async fn operational_messages(&self, page: Page)
+    -> Result<Vec<OperationalMessage>, StoreError>;
 
     /// One enterprise.
     async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError>;

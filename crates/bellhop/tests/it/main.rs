@@ -5,6 +5,7 @@ mod cli;
 mod crash;
 mod delivery;
 mod hostile;
+mod operational;
 mod readme;
 mod retention;
 mod store;

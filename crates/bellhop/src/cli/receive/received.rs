@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Order;
+use crate::domain::operational::{OPERATIONAL_PREFIX, OperationalType};
 
 /// One request as it arrived, and what was made of it.
 #[derive(Clone)]
@@ -22,7 +23,7 @@ pub struct Received {
     pub path: String,
     /// `webhook-id`, empty if there was none.
     pub id: String,
-    /// The action, as the body says.
+    /// The action, or the type of an operational message, as the body says.
     pub action: Option<String>,
     /// The integration, as the id says.
     pub integration: Option<Uuid>,
@@ -97,7 +98,10 @@ impl Received {
             at,
             path: path.to_owned(),
             id: id.to_owned(),
-            action: message.as_ref().map(|message| message.action().to_string()),
+            action: message
+                .as_ref()
+                .map(|message| message.action().to_string())
+                .or_else(|| operational_type(id, &body)),
             integration: message_id.and_then(MessageId::integration_id),
             integration_name: message.map(|message| message.integration().name.clone()),
             sequence: message_id.and_then(MessageId::sequence),
@@ -114,6 +118,16 @@ impl Received {
     pub fn is_test(&self) -> bool {
         self.id.parse().is_ok_and(MessageId::is_test)
     }
+}
+
+/// The type of an operational message.
+fn operational_type(id: &str, body: &[u8]) -> Option<String> {
+    if !id.starts_with(OPERATIONAL_PREFIX) {
+        return None;
+    }
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let about: OperationalType = body.get("Type")?.as_str()?.parse().ok()?;
+    Some(about.to_string())
 }
 
 impl Signature {

@@ -195,3 +195,25 @@ async fn a_dropped_receiver_frees_its_port() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn an_operational_message_is_verified_and_named() {
+    let mut bench = Bench::new("200").await;
+    let secret: Secret = SECRET.parse().unwrap();
+    let id = format!("msg_operational_{ID}");
+    let now = SystemClock.now().as_second();
+    let body = r#"{"Type":"webhook.disabled","TimestampUtc":"2019-12-13T14:42:52Z","Data":{}}"#;
+    let signature = Signer::new(vec![secret], vec![]).sign(&id, now, body.as_bytes());
+    let request = http::Request::post(format!("http://{}/ops", bench.receiver.address()))
+        .header("webhook-id", &id)
+        .header("webhook-timestamp", now)
+        .header("webhook-signature", signature)
+        .header("bellhop-attempt", 1)
+        .body(body.to_owned().into())
+        .unwrap();
+    bench.client.request(request).await.unwrap();
+    let received = bench.events.recv().await.unwrap();
+    assert!(received.signature.is_verified());
+    assert_eq!(received.action.as_deref(), Some("webhook.disabled"));
+    assert_eq!(received.order, Order::None);
+}

@@ -37,3 +37,4 @@ pub use target::{TargetHost, TargetUrl};
 #[cfg(test)]
 pub(in crate::delivery) use tests::scripted::ScriptedResolver;
 pub use tls::Roots;
+pub(in crate::delivery) use tls::tls_cause;

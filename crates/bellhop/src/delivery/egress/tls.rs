@@ -99,10 +99,7 @@ async fn system_roots() -> RootCertStore {
 
 /// What went wrong in a handshake.
 fn classify_handshake(error: &io::Error) -> ConnectError {
-    let Some(tls) = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    else {
+    let Some(tls) = of_tls(error) else {
         let (cause, what) = match error.kind() {
             io::ErrorKind::UnexpectedEof => (Cause::ClosedEarly, "closed"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => (Cause::Reset, "reset"),
@@ -113,11 +110,25 @@ fn classify_handshake(error: &io::Error) -> ConnectError {
             format!("the connection was {what} during the TLS handshake"),
         );
     };
-    let cause = match tls {
+    ConnectError::new(cause_of(tls), tls.to_string())
+}
+
+/// The cause, if it is TLS that failed.
+pub fn tls_cause(error: &io::Error) -> Option<Cause> {
+    of_tls(error).map(cause_of)
+}
+
+fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+}
+
+fn cause_of(error: &rustls::Error) -> Cause {
+    match error {
         rustls::Error::InvalidCertificate(certificate) => certificate_cause(certificate),
         _ => Cause::TlsFailed,
-    };
-    ConnectError::new(cause, tls.to_string())
+    }
 }
 
 fn certificate_cause(error: &CertificateError) -> Cause {

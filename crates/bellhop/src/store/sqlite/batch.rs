@@ -14,6 +14,7 @@ use crate::{
     clock::from_ms,
     domain::{
         delivery::DeliveryState,
+        operational::Destination,
         webhook::{ActionFilter, Subscription, WebhookState},
     },
     id::{ApplicationId, DeliveryId, Ids, WebhookId},
@@ -23,6 +24,8 @@ use crate::{
 /// The writer's memory.
 pub struct Batch {
     pub ids: Ids,
+    /// Where operational messages are sent to.
+    pub destinations: Arc<[Destination]>,
     pub claims: Claims,
     pub walks: Walks,
     pub subscriptions: Subscriptions,
@@ -62,9 +65,10 @@ pub struct Counts([i64; 4]);
 const MAX_CACHED: usize = 20_000;
 
 impl Batch {
-    pub fn new(ids: Ids) -> Self {
+    pub fn new(ids: Ids, destinations: Arc<[Destination]>) -> Self {
         Self {
             ids,
+            destinations,
             claims: Claims::default(),
             walks: Walks::default(),
             subscriptions: Subscriptions::default(),

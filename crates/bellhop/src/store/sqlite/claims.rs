@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{apply::advance_lane, batch::Batch, rows, values::text};
+use super::{apply::advance_lane, batch::Batch, operational::Telling, rows, values::text};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
@@ -242,6 +242,7 @@ fn earliest(
 /// Writes an attempt, what becomes of its delivery and of the webhook, and moves the lane on.
 pub fn record(
     connection: &Connection,
+    vault: &Vault,
     batch: &mut Batch,
     attempted: &Attempted,
 ) -> Result<Recorded, StoreError> {
@@ -257,6 +258,14 @@ pub fn record(
     };
     if batch.recorded.contains(&id) || batch.dropped.contains(&held.webhook_id) {
         return Ok(Recorded::Lost);
+    }
+    if attempted.next == Next::Failed || attempted.effect.is_some() {
+        let mut telling = Telling {
+            connection,
+            vault,
+            batch,
+        };
+        telling.attempted(held.webhook_id, attempted)?;
     }
     update_delivery(connection, held, attempted)?;
     insert_attempt(connection, id, &attempted.attempt)?;

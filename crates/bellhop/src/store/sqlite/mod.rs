@@ -18,8 +18,8 @@ use self::{
 };
 use super::{
     Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence, IntegrationFilter,
-    MessageBody, Page, Purge, Purged, Receipt, Recorded, Stats, Store, StoreError, StoredMessage,
-    WebhookClaims,
+    MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged,
+    Receipt, Recorded, Stats, Store, StoreError, StoredMessage, WebhookClaims,
     access_memory::{AccessMemory, Remembered},
 };
 use crate::{
@@ -29,6 +29,7 @@ use crate::{
         delivery::{Attempt, Delivery},
         enterprise::{Application, Enterprise},
         integration::Integration,
+        operational::{Destination, OperationalMessage},
         webhook::Webhook,
     },
     id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, WebhookId},
@@ -40,6 +41,7 @@ mod apply;
 mod batch;
 mod claims;
 mod lifecycle;
+mod operational;
 mod purge;
 mod read;
 mod registry;
@@ -61,6 +63,8 @@ pub struct SqliteOptions {
     pub vault: Arc<Vault>,
     /// For the ids of deliveries.
     pub random: SharedRandom,
+    /// Where operational messages are sent to; those that are made while there is nowhere are kept all the same.
+    pub destinations: Vec<Destination>,
     /// Who wants to know.
     pub observer: Arc<dyn StoreObserver>,
 }
@@ -80,12 +84,15 @@ impl SqliteStore {
     pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         let lock = lock(&options.path)?;
         let connection = schema::open_writer(&options.path)?;
-        let last = schema::last_delivery(&connection)?;
+        let last = schema::last_id(&connection)?;
         let access = Arc::new(AccessMemory::default());
         let writer = Writer {
             connection,
             vault: options.vault.clone(),
-            batch: Batch::new(Ids::above(options.random, last)),
+            batch: Batch::new(
+                Ids::above(options.random, last),
+                options.destinations.into(),
+            ),
             access: access.clone(),
             observer: options.observer,
         };
@@ -159,6 +166,31 @@ impl Store for SqliteStore {
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
         self.ask(|to| Request::Purge(Box::new(what), to)).await
+    }
+
+    async fn operational_due(
+        &self,
+        request: OperationalRequest,
+    ) -> Result<OperationalDue, StoreError> {
+        self.ask(|to| Request::OperationalDue(Box::new(request), to))
+            .await
+    }
+
+    async fn record_operational(
+        &self,
+        attempted: OperationalAttempted,
+    ) -> Result<bool, StoreError> {
+        self.ask(|to| Request::RecordOperational(Box::new(attempted), to))
+            .await
+    }
+
+    async fn operational_messages(
+        &self,
+        page: Page,
+    ) -> Result<Vec<OperationalMessage>, StoreError> {
+        self.readers
+            .read(move |on, _| operational::list(on, page))
+            .await
     }
 
     async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError> {

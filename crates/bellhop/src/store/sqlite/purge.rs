@@ -96,6 +96,7 @@ impl Slice<'_> {
     fn purge(&mut self, what: &Purge) -> rusqlite::Result<()> {
         self.idempotency(what.now)?;
         if let Some(until) = what.deliveries {
+            self.operational_messages(until)?;
             self.deliveries(until)?;
         }
         // Tombstones after all deliveries that may go: one that still has a delivery is left behind.
@@ -135,6 +136,23 @@ impl Slice<'_> {
         Ok(())
     }
 
+    /// Whatever came of them: what could not be sent in all that time is no news.
+    fn operational_messages(&mut self, until: Timestamp) -> rusqlite::Result<()> {
+        const OLD: &str =
+            "(SELECT id FROM operational_messages WHERE id < ?1 ORDER BY id LIMIT ?2)";
+        let values = (first_id_at(just_after(until)), SLICE);
+        self.execute(
+            &format!("DELETE FROM operational_sends WHERE message_id IN {OLD}"),
+            values,
+        )?;
+        let (n, _) = self.execute_some(
+            &format!("DELETE FROM operational_messages WHERE id IN {OLD}"),
+            values,
+        )?;
+        self.purged.others += n;
+        Ok(())
+    }
+
     fn deliveries(&mut self, until: Timestamp) -> rusqlite::Result<()> {
         let old = self.old_deliveries(until)?;
         self.is_full |= old.len() == SLICE as usize;
@@ -149,7 +167,6 @@ impl Slice<'_> {
 
     fn old_deliveries(&self, until: Timestamp) -> rusqlite::Result<Vec<Old>> {
         let until_ms = to_ms(until);
-        let bound = Timestamp::from_millisecond(until_ms.saturating_add(1)).unwrap_or(until);
         let mut select = self.connection.prepare_cached(
             "SELECT id, state, may_go, integration_id, webhook_id, sequence, \
              may_go AND EXISTS (SELECT 1 FROM deliveries next WHERE next.integration_id = old.integration_id \
@@ -160,7 +177,7 @@ impl Slice<'_> {
         )?;
         let values = params![
             self.batch.walks.delivery,
-            first_id_at(bound),
+            first_id_at(just_after(until)),
             until_ms,
             SLICE
         ];
@@ -286,4 +303,9 @@ impl Slice<'_> {
         self.purged.tombstones += n;
         Ok(())
     }
+}
+
+/// The next millisecond: ids that are made at this moment are below the first one of that.
+fn just_after(moment: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(to_ms(moment).saturating_add(1)).unwrap_or(moment)
 }

@@ -319,14 +319,14 @@ fn id_bound_after(at: Timestamp) -> Option<DeliveryId> {
 }
 
 /// A query whose conditions depend on what is asked. Values are always parameters.
-struct Select {
+pub struct Select {
     sql: String,
     values: Vec<Box<dyn ToSql>>,
     has_condition: bool,
 }
 
 impl Select {
-    fn new(columns: &str, from: &str) -> Self {
+    pub fn new(columns: &str, from: &str) -> Self {
         Self {
             sql: format!("SELECT {columns} FROM {from}"),
             values: Vec::new(),
@@ -356,7 +356,7 @@ impl Select {
     }
 
     /// The order of ids, from where the page before ended.
-    fn after(&mut self, page: Page, newest_first: bool) {
+    pub fn after(&mut self, page: Page, newest_first: bool) {
         let (compare, order) = if newest_first {
             ("id < ?", "DESC")
         } else {
@@ -369,7 +369,7 @@ impl Select {
         self.sql.push_str(&page.limit.to_string());
     }
 
-    fn run<T>(
+    pub fn run<T>(
         &self,
         connection: &Connection,
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,

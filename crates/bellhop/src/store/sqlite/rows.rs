@@ -77,12 +77,7 @@ pub fn webhook(row: &Row<'_>, vault: &Vault) -> Result<Webhook, StoreError> {
     Ok(Webhook {
         id,
         application_id: row.get(1)?,
-        url: SecretText::new(open_text(
-            vault,
-            "webhooks.url",
-            id,
-            &row.get::<_, Vec<u8>>(2)?,
-        )?),
+        url: SecretText::new(open_url(vault, id, &row.get::<_, Vec<u8>>(2)?)?),
         description: row.get(3)?,
         actions: ActionFilter::from_bits(row.get(4)?),
         profile: text(row, 5)?,
@@ -309,6 +304,11 @@ fn open_headers(
         .into_iter()
         .map(|(name, value)| (name, SecretText::new(value)))
         .collect())
+}
+
+/// The URL in the column of a webhook.
+pub fn open_url(vault: &Vault, id: WebhookId, sealed: &[u8]) -> Result<String, StoreError> {
+    open_text(vault, "webhooks.url", id, sealed)
 }
 
 fn open_text(

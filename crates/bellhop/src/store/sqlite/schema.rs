@@ -7,9 +7,10 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use crate::{id::DeliveryId, store::StoreError};
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
+    include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.
@@ -56,11 +57,16 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     made.map(drop).map_err(failed)
 }
 
-/// The greatest id of a delivery, zero if there is none.
-pub fn last_delivery(connection: &Connection) -> Result<uuid::Uuid, StoreError> {
-    let last: Option<DeliveryId> =
-        connection.query_row("SELECT MAX(id) FROM deliveries", [], |row| row.get(0))?;
-    Ok(last.map_or(uuid::Uuid::nil(), |id| id.0))
+/// The greatest id of a delivery or of an operational message, zero if there is none.
+pub fn last_id(connection: &Connection) -> Result<uuid::Uuid, StoreError> {
+    let last = |sql| -> rusqlite::Result<Option<DeliveryId>> {
+        connection.query_row(sql, [], |row| row.get(0))
+    };
+    let delivery = last("SELECT MAX(id) FROM deliveries")?;
+    let operational = last("SELECT MAX(id) FROM operational_messages")?;
+    Ok(delivery
+        .max(operational)
+        .map_or(uuid::Uuid::nil(), |id| id.0))
 }
 
 /// Opens a connection that cannot write.

@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{access_token::TokenHash, delivery::DeliveryState, webhook::WebhookState},
-    id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, WebhookId},
+    id::{
+        ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, OperationalMessageId,
+        WebhookId,
+    },
 };
 
 macro_rules! ids {
@@ -27,7 +30,7 @@ macro_rules! ids {
     )*};
 }
 
-ids! { EnterpriseId ApplicationId WebhookId IntegrationId DeliveryId KeyId }
+ids! { EnterpriseId ApplicationId WebhookId IntegrationId DeliveryId KeyId OperationalMessageId }
 
 impl ToSql for TokenHash {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -9,12 +9,20 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{apply::Apply, batch::Batch, claims, purge, schema::StoreObserver};
+use super::{
+    apply::Apply,
+    batch::Batch,
+    claims,
+    operational::{self, Telling},
+    purge,
+    schema::StoreObserver,
+};
 use crate::{
     id::DeliveryId,
     store::{
-        Attempted, ClaimRequest, Commit, CommitError, Fence, Purge, Purged, Receipt, Recorded,
-        StoreError, WebhookClaims, Written, access_memory::AccessMemory,
+        Attempted, ClaimRequest, Commit, CommitError, Fence, OperationalAttempted, OperationalDue,
+        OperationalRequest, Purge, Purged, Receipt, Recorded, StoreError, WebhookClaims, Written,
+        access_memory::AccessMemory,
     },
     vault::Vault,
 };
@@ -37,6 +45,15 @@ pub enum Request {
         oneshot::Sender<Result<Recorded, StoreError>>,
     ),
     Purge(Box<Purge>, oneshot::Sender<Result<Purged, StoreError>>),
+    /// Writes what is over before it answers.
+    OperationalDue(
+        Box<OperationalRequest>,
+        oneshot::Sender<Result<OperationalDue, StoreError>>,
+    ),
+    RecordOperational(
+        Box<OperationalAttempted>,
+        oneshot::Sender<Result<bool, StoreError>>,
+    ),
     Claim(
         ClaimRequest,
         oneshot::Sender<Result<Vec<WebhookClaims>, StoreError>>,
@@ -62,6 +79,8 @@ enum Answered {
     Commit(Result<Receipt, CommitError>),
     Record(Result<Recorded, StoreError>),
     Purge(Result<Purged, StoreError>),
+    OperationalDue(OperationalDue),
+    RecordOperational(bool),
 }
 
 impl Writer {
@@ -76,9 +95,11 @@ impl Writer {
             let mut next = Some(first);
             while let Some(request) = next {
                 match request {
-                    Request::Commit(..) | Request::Record(..) | Request::Purge(..) => {
-                        writes.push(request);
-                    }
+                    Request::Commit(..)
+                    | Request::Record(..)
+                    | Request::Purge(..)
+                    | Request::OperationalDue(..)
+                    | Request::RecordOperational(..) => writes.push(request),
                     _ => others.push(request),
                 }
                 next = if writes.len() < MAX_GROUP {
@@ -176,11 +197,23 @@ impl Writer {
                 }
                 Request::Record(attempted, _) => Answered::Record(Ok(claims::record(
                     &self.connection,
+                    &self.vault,
                     &mut self.batch,
                     attempted,
                 )?)),
                 Request::Purge(what, _) => {
                     Answered::Purge(Ok(purge::purge(&self.connection, &mut self.batch, what)?))
+                }
+                Request::OperationalDue(request, _) => {
+                    let mut telling = Telling {
+                        connection: &self.connection,
+                        vault: &self.vault,
+                        batch: &mut self.batch,
+                    };
+                    Answered::OperationalDue(telling.due(request)?)
+                }
+                Request::RecordOperational(attempted, _) => {
+                    Answered::RecordOperational(operational::record(&self.connection, attempted)?)
                 }
                 _ => unreachable!("nothing else is written"),
             });
@@ -219,9 +252,11 @@ impl Writer {
                 let _ = to.send(closed.map_err(StoreError::from));
                 return true;
             }
-            Request::Commit(..) | Request::Record(..) | Request::Purge(..) => {
-                unreachable!("writes go in groups")
-            }
+            Request::Commit(..)
+            | Request::Record(..)
+            | Request::Purge(..)
+            | Request::OperationalDue(..)
+            | Request::RecordOperational(..) => unreachable!("writes go in groups"),
         }
         false
     }
@@ -241,6 +276,12 @@ fn reply(request: Request, answer: Answered) {
         (Request::Commit(_, to), Answered::Commit(answer)) => drop(to.send(answer)),
         (Request::Record(_, to), Answered::Record(answer)) => drop(to.send(answer)),
         (Request::Purge(_, to), Answered::Purge(answer)) => drop(to.send(answer)),
+        (Request::OperationalDue(_, to), Answered::OperationalDue(due)) => {
+            drop(to.send(Ok(due)));
+        }
+        (Request::RecordOperational(_, to), Answered::RecordOperational(done)) => {
+            drop(to.send(Ok(done)));
+        }
         _ => unreachable!("answers are of the kind of their requests"),
     }
 }
@@ -250,6 +291,8 @@ fn fail(request: Request, error: StoreError) {
         Request::Commit(_, to) => drop(to.send(Err(CommitError::Store(error)))),
         Request::Record(_, to) => drop(to.send(Err(error))),
         Request::Purge(_, to) => drop(to.send(Err(error))),
+        Request::OperationalDue(_, to) => drop(to.send(Err(error))),
+        Request::RecordOperational(_, to) => drop(to.send(Err(error))),
         _ => unreachable!("nothing else is written"),
     }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bellhop::{
+    domain::operational::Destination,
     store::{
         Store,
         sqlite::{SqliteOptions, SqliteStore, StoreObserver},
@@ -63,6 +64,7 @@ impl Sqlite {
             path: self.folder.path().join("bellhop.db"),
             vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
             random: Arc::new(SeededRandom::new(1)),
+            destinations: Destination::ALL.to_vec(),
             observer: Arc::new(Unobserved),
         };
         self.store = Some(Arc::new(SqliteStore::open(options).unwrap()));

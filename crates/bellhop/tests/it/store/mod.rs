@@ -3,6 +3,7 @@
 mod conformance;
 mod databases;
 mod model;
+mod operating;
 mod properties;
 mod steps;
 mod world;

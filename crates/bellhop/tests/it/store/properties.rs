@@ -24,6 +24,7 @@ use proptest::{
 
 use super::{
     databases::{Database, InMemory, Sqlite},
+    operating,
     steps::{End, Step, Steps, a_history},
     world::{ALL, attempted},
 };
@@ -94,6 +95,10 @@ impl<D: Database> Pair<D> {
                 Step::Record { which, end } => self.record(which, end).await,
                 Step::RecordLost { which } => self.record_lost(which).await,
                 Step::Release { which } => self.release(which).await,
+                Step::Operational { is_taken } => {
+                    let (one, other) = (self.database.store(), self.model.store());
+                    operating::send(&*one, &*other, self.steps.now(), is_taken).await;
+                }
                 Step::Reopen => self.reopen().await,
                 Step::Purge { seconds } => self.purge(seconds).await,
                 Step::Wait { seconds } => self.steps.wait(seconds),
@@ -415,6 +420,8 @@ async fn everything(store: &dyn Store, now: Timestamp) -> Vec<String> {
             (stats.deliveries, stats.oldest_due, stats.lanes_held)
         ),
     ];
+    let operational = store.operational_messages(ALL).await.unwrap();
+    all.extend(operational.iter().map(operating::message));
     for integration in &integrations {
         let messages = store.messages(integration.id, 0, 1000).await.unwrap();
         let access = store.access(integration.id).await.unwrap();

@@ -83,6 +83,9 @@ pub enum Step {
     Release {
         which: usize,
     },
+    Operational {
+        is_taken: bool,
+    },
     Reopen,
     Purge {
         seconds: u64,
@@ -153,6 +156,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         12 => (which(), end).prop_map(|(which, end)| Step::Record { which, end }),
         1 => which().prop_map(|which| Step::RecordLost { which }),
         1 => which().prop_map(|which| Step::Release { which }),
+        3 => any::<bool>().prop_map(|is_taken| Step::Operational { is_taken }),
         1 => Just(Step::Reopen),
         2 => (0..60_u64).prop_map(|seconds| Step::Purge { seconds }),
         3 => (0..30_u64).prop_map(|seconds| Step::Wait { seconds }),

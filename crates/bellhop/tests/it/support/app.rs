@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use bellhop::{
     api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, TestResult, TestSender},
-    domain::{access_token::TokenHash, webhook::Webhook},
+    domain::{access_token::TokenHash, operational::Destination, webhook::Webhook},
     feed::Feed,
     lifecycle::{DEFAULT_TOKEN_OVERLAP, Lifecycle},
     store::{
@@ -93,6 +93,7 @@ impl TestApp {
                 path: directory.path().join("bellhop.db"),
                 vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
                 random: Arc::new(SeededRandom::new(2)),
+                destinations: Destination::ALL.to_vec(),
                 observer: Arc::new(Unobserved),
             })
             .unwrap(),

@@ -3,6 +3,8 @@
 pub mod answer;
 pub mod app;
 pub mod clock;
+pub mod mail_server;
+pub mod operating;
 pub mod random;
 pub mod receiver;
 pub mod sending;

@@ -5,6 +5,7 @@ pub mod claiming;
 pub mod holding;
 pub mod lanes;
 pub mod lifecycle;
+pub mod operating;
 pub mod reading;
 pub mod registry;
 pub mod remembering;
@@ -84,6 +85,19 @@ macro_rules! conformance {
                     a_lane_sends_one_at_a_time,
                     a_replayed_discarded_one_leaves_the_lane_waiting,
                     nothing_is_replayed_to_a_deleted_webhook,
+                ]
+                operating: [
+                    nothing_is_told_of_what_arrives_or_is_retried,
+                    a_disabled_webhook_is_told_once,
+                    a_record_that_is_lost_tells_nothing,
+                    the_first_lost_delivery_is_told_at_once_and_more_of_them_together,
+                    webhooks_lose_apart,
+                    what_is_gathered_survives_and_tells_of_a_deleted_webhook,
+                    each_destination_gets_them_in_order,
+                    an_attempt_is_recorded_once,
+                    a_used_up_schedule_lets_the_next_go,
+                    operational_messages_are_paged_newest_first,
+                    old_operational_messages_go_whatever_came_of_them,
                 ]
                 remembering: [
                     the_same_request_has_the_same_answer,

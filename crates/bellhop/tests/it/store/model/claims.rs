@@ -102,6 +102,7 @@ impl State {
             return Recorded::Lost;
         }
         self.claims.remove(&id);
+        self.tell_of(&attempted);
         let kept = self.deliveries.get_mut(&id).unwrap();
         let delivery = &mut kept.delivery;
         let was_pending = delivery.state == DeliveryState::Pending;

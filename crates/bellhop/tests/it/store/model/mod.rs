@@ -3,6 +3,7 @@
 
 mod claims;
 mod commit;
+mod operational;
 mod purge;
 mod read;
 
@@ -20,14 +21,19 @@ use bellhop::{
         delivery::{Attempt, Delivery, DeliveryState},
         enterprise::{Application, Enterprise},
         integration::{Integration, NewMessage},
+        operational::{Destination, FailureWindow, OperationalMessage},
         webhook::Webhook,
     },
-    id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, WebhookId},
+    id::{
+        ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, OperationalMessageId,
+        WebhookId,
+    },
     random::SharedRandom,
     store::{
         Answer, Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence,
-        IntegrationFilter, MessageBody, Page, Purge, Purged, Receipt, Recorded, Stats, Store,
-        StoreError, StoredMessage, WebhookClaims,
+        IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest,
+        Page, Purge, Purged, Receipt, Recorded, Stats, Store, StoreError, StoredMessage,
+        WebhookClaims,
     },
 };
 use bytes::Bytes;
@@ -54,6 +60,9 @@ struct State {
     /// The last sequence of lanes whose deliveries were all purged.
     lane_ends: HashMap<(WebhookId, IntegrationId), u64>,
     last_fence: u64,
+    destinations: Vec<Destination>,
+    operational: BTreeMap<OperationalMessageId, OperationalMessage>,
+    windows: BTreeMap<WebhookId, FailureWindow>,
 }
 
 #[derive(Debug)]
@@ -95,6 +104,9 @@ impl ModelStore {
                 claims: HashMap::new(),
                 lane_ends: HashMap::new(),
                 last_fence: 0,
+                destinations: Destination::ALL.to_vec(),
+                operational: BTreeMap::new(),
+                windows: BTreeMap::new(),
             }),
         }
     }
@@ -191,6 +203,27 @@ impl Store for ModelStore {
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
         Ok(self.state().purge(&what))
+    }
+
+    async fn operational_due(
+        &self,
+        request: OperationalRequest,
+    ) -> Result<OperationalDue, StoreError> {
+        Ok(self.state().operational_due(&request))
+    }
+
+    async fn record_operational(
+        &self,
+        attempted: OperationalAttempted,
+    ) -> Result<bool, StoreError> {
+        Ok(self.state().record_operational(attempted))
+    }
+
+    async fn operational_messages(
+        &self,
+        page: Page,
+    ) -> Result<Vec<OperationalMessage>, StoreError> {
+        Ok(self.state().operational_messages(page))
     }
 
     async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError> {

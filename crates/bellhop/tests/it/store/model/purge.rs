@@ -16,6 +16,7 @@ impl State {
         self.remembered.retain(|_, each| each.until > what.now);
         purged.others += (before - self.remembered.len()) as u64;
         if let Some(until) = what.deliveries {
+            purged.others += self.purge_operational(until);
             self.purge_deliveries(until, &mut purged);
         }
         if let Some(until) = what.tombstones {

@@ -1,0 +1,455 @@
+//! What the operator must learn of webhooks and deliveries, and the bytes that say it. An operational message is
+//! written in the transaction of its cause, and sent like any other.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use bellhop_webhook::{Action, MessageId, UtcSecond};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        cause::Cause,
+        delivery::Outcome,
+        masked::masked_url,
+        retry::{RetrySchedule, later},
+    },
+    id::{ApplicationId, DeliveryId, IntegrationId, OperationalMessageId, WebhookId},
+};
+
+/// How long failed deliveries of one webhook are gathered into one message, after the first, which is told at once.
+pub const GATHERED_FOR: Duration = Duration::from_mins(1);
+/// Most deliveries that one message lists; beyond it they are counted.
+pub const MAX_LISTED: usize = 20;
+
+/// How the `webhook-id` of every operational message begins.
+pub const OPERATIONAL_PREFIX: &str = "msg_operational_";
+
+/// What an operational message is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OperationalType {
+    /// A webhook fails again and again; its deliveries are held.
+    WebhookFailing,
+    /// A webhook was disabled, and not by a person.
+    WebhookDisabled,
+    /// A webhook that was failing works again.
+    WebhookRecovered,
+    /// Deliveries have failed for good.
+    DeliveryFailed,
+}
+
+/// Where operational messages are sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Destination {
+    /// The operator's webhook.
+    Webhook,
+    /// The operator's mailboxes.
+    Email,
+}
+
+/// Where an operational message stands on its way to one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SendState {
+    /// To be sent.
+    Pending,
+    /// It was taken.
+    Delivered,
+    /// The schedule is used up.
+    Failed,
+}
+
+/// A message to the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationalMessage {
+    /// Its id; later messages have greater ones.
+    pub id: OperationalMessageId,
+    /// What it is about.
+    pub about: OperationalType,
+    /// The application of the webhook.
+    pub application_id: ApplicationId,
+    /// The webhook.
+    pub webhook_id: WebhookId,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The exact bytes that are sent. They hold no secret.
+    pub body: String,
+    /// Its way to each destination that there was when it was made.
+    pub sends: Vec<OperationalSend>,
+}
+
+/// The way of an operational message to one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationalSend {
+    /// Where to.
+    pub destination: Destination,
+    /// Where it stands.
+    pub state: SendState,
+    /// How many attempts were recorded.
+    pub attempt_count: u32,
+    /// When it is tried next, unless an earlier message is still to be sent. `None` when it has ended.
+    pub next_attempt: Option<Timestamp>,
+    /// Why the newest attempt failed, if it did.
+    pub cause: Option<Cause>,
+    /// More of that, for people. Holds no secret.
+    pub detail: Option<String>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// What becomes of an operational message after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationalNext {
+    /// It was taken.
+    Delivered,
+    /// It is tried again.
+    Retry {
+        /// Not before this moment.
+        at: Timestamp,
+    },
+    /// The schedule is used up.
+    Failed,
+}
+
+/// The webhook that a message is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its application.
+    pub application_id: ApplicationId,
+    /// The application's name.
+    pub application_name: &'a str,
+    /// Its id.
+    pub webhook_id: WebhookId,
+    /// Its URL. The query is masked.
+    pub url: &'a str,
+    /// For people.
+    pub description: &'a str,
+}
+
+/// What has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperationalEvent {
+    /// A webhook's circuit has opened.
+    WebhookFailing {
+        /// Why the newest attempt failed.
+        cause: Cause,
+        /// How many attempts failed, one after another.
+        failures: u32,
+        /// When the first of them did.
+        since: Timestamp,
+    },
+    /// A webhook was disabled.
+    WebhookDisabled {
+        /// Why the newest attempt failed.
+        cause: Option<Cause>,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A webhook's circuit has closed.
+    WebhookRecovered {
+        /// When it began to fail.
+        since: Timestamp,
+    },
+    /// Deliveries have failed for good.
+    DeliveryFailed(FailedDeliveries),
+}
+
+/// Deliveries of one webhook that have failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FailedDeliveries {
+    /// How many.
+    pub count: u64,
+    /// The first of them, at most [`MAX_LISTED`].
+    pub listed: Vec<FailedDelivery>,
+}
+
+/// A delivery that has failed for good, as messages list it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FailedDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The `webhook-id` with which it was sent.
+    pub message_id: MessageId,
+    /// The integration.
+    pub integration: Named<IntegrationId>,
+    /// What happened to it.
+    pub action: Action,
+    /// Position of the message in its history.
+    pub sequence: u64,
+    /// How many attempts were made.
+    pub attempt_count: u32,
+    /// Why the last one failed.
+    pub cause: Cause,
+    /// When the delivery was made.
+    pub created_utc: UtcSecond,
+}
+
+/// An id with the name that people know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Named<Id> {
+    /// The id.
+    pub id: Id,
+    /// The name.
+    pub name: String,
+}
+
+/// Deliveries of one webhook that failed one after another. The first opens a window and is told at once; those that
+/// fail before it closes are told together then, and open the next window. So a webhook that loses thousands in a
+/// minute causes two messages, and one that loses a single delivery causes one without delay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureWindow {
+    /// When it closes.
+    pub closes: Timestamp,
+    /// What failed in it and is not yet told.
+    pub failed: FailedDeliveries,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a> {
+    r#type: &'static str,
+    timestamp_utc: UtcSecond,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Data<'a> {
+    application: NamedRef<'a>,
+    webhook: WebhookRef<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+    reason: String,
+    hint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since_utc: Option<UtcSecond>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consecutive_failures: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliveries: Option<&'a [FailedDelivery]>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NamedRef<'a> {
+    id: Uuid,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WebhookRef<'a> {
+    id: WebhookId,
+    url: String,
+    description: &'a str,
+}
+
+impl OperationalEvent {
+    /// What it is about.
+    pub fn about(&self) -> OperationalType {
+        match self {
+            Self::WebhookFailing { .. } => OperationalType::WebhookFailing,
+            Self::WebhookDisabled { .. } => OperationalType::WebhookDisabled,
+            Self::WebhookRecovered { .. } => OperationalType::WebhookRecovered,
+            Self::DeliveryFailed(_) => OperationalType::DeliveryFailed,
+        }
+    }
+
+    /// The bytes that tell it. Made once; nothing makes them again.
+    pub fn to_body(&self, subject: Subject<'_>, at: Timestamp) -> String {
+        let mut data = Data {
+            application: NamedRef {
+                id: subject.application_id.0,
+                name: subject.application_name,
+            },
+            webhook: WebhookRef {
+                id: subject.webhook_id,
+                url: masked_url(subject.url),
+                description: subject.description,
+            },
+            cause: None,
+            reason: String::new(),
+            hint: String::new(),
+            failing_since_utc: None,
+            consecutive_failures: None,
+            count: None,
+            deliveries: None,
+        };
+        self.tell(subject.webhook_id, &mut data);
+        let body = Body {
+            r#type: self.about().as_str(),
+            timestamp_utc: UtcSecond::new(at),
+            data,
+        };
+        serde_json::to_string(&body).expect("texts and numbers always serialise")
+    }
+
+    fn tell<'a>(&'a self, webhook: WebhookId, data: &mut Data<'a>) {
+        let resume = format!("POST /v1/webhooks/{webhook}/resume");
+        match self {
+            Self::WebhookFailing {
+                cause,
+                failures,
+                since,
+            } => {
+                data.cause = Some(*cause);
+                data.reason = format!("The last {failures} attempts failed. {}", cause.title());
+                data.hint = format!(
+                    "{} Its deliveries are held, in order; nothing is lost. Bellhop goes on trying with single \
+                     attempts and tells when one succeeds.",
+                    cause.next_step()
+                );
+                data.failing_since_utc = Some(UtcSecond::new(*since));
+                data.consecutive_failures = Some(*failures);
+            }
+            Self::WebhookDisabled { cause, reason } => {
+                data.cause = *cause;
+                data.reason.clone_from(reason);
+                data.hint = format!(
+                    "Its deliveries are held, and nothing is sent any more. When its receiver is back, {resume} \
+                     sends everything that is held, in order. If it is gone for good, delete the webhook."
+                );
+            }
+            Self::WebhookRecovered { since } => {
+                data.reason = "An attempt has succeeded.".into();
+                data.hint = "Nothing is to be done: what was held is being sent, in order.".into();
+                data.failing_since_utc = Some(UtcSecond::new(*since));
+            }
+            Self::DeliveryFailed(failed) => {
+                let newest = failed.listed.last().map(|delivery| delivery.cause);
+                data.cause = newest;
+                data.reason = format!(
+                    "The retry schedule is used up. {}",
+                    newest.map_or("", Cause::title)
+                );
+                data.hint = format!(
+                    "{} Then replay: POST /v1/deliveries/{{Id}}/replay. GET /v1/deliveries?WebhookId={webhook}\
+                     &State=Failed lists all that failed. Later messages of the same integrations went on.",
+                    newest.map_or("", Cause::next_step)
+                );
+                data.count = Some(failed.count);
+                data.deliveries = Some(&failed.listed);
+            }
+        }
+    }
+}
+
+impl FailureWindow {
+    /// One that opens at this moment, with nothing in it.
+    pub fn opened(at: Timestamp) -> Self {
+        Self {
+            closes: later(at, GATHERED_FOR),
+            failed: FailedDeliveries::default(),
+        }
+    }
+}
+
+impl FailedDeliveries {
+    /// One alone.
+    pub fn one(delivery: FailedDelivery) -> Self {
+        Self {
+            count: 1,
+            listed: vec![delivery],
+        }
+    }
+
+    /// One more. Says whether it is listed, and not counted alone.
+    pub fn add(&mut self, delivery: FailedDelivery) -> bool {
+        self.count += 1;
+        let has_room = self.listed.len() < MAX_LISTED;
+        if has_room {
+            self.listed.push(delivery);
+        }
+        has_room
+    }
+}
+
+impl OperationalMessageId {
+    /// The `webhook-id`, the same on every attempt.
+    pub fn message_id(self) -> String {
+        format!("{OPERATIONAL_PREFIX}{}", self.0.simple())
+    }
+}
+
+impl OperationalSend {
+    /// One that begins at this moment.
+    pub fn new(destination: Destination, at: Timestamp) -> Self {
+        Self {
+            destination,
+            state: SendState::Pending,
+            attempt_count: 0,
+            next_attempt: Some(at),
+            cause: None,
+            detail: None,
+            ended: None,
+        }
+    }
+}
+
+/// Decides what becomes of an operational message after its attempt `number`. `unit` is random, in `0..1`.
+pub fn after_attempt(
+    number: u32,
+    outcome: Outcome,
+    ended: Timestamp,
+    unit: f64,
+) -> OperationalNext {
+    match outcome {
+        Outcome::Succeeded => OperationalNext::Delivered,
+        // A receiver that is gone is tried on: nobody else would tell the operator.
+        Outcome::Failed { retry_after, .. } => RetrySchedule::default()
+            .after(number, ended, retry_after, unit)
+            .map_or(OperationalNext::Failed, |at| OperationalNext::Retry { at }),
+    }
+}
+
+/// Makes texts of the variants of an enum.
+macro_rules! words {
+    ($($name:ident { $($variant:ident $word:literal)+ })+) => {$(
+        impl $name {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// As the API spells it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let found = Self::ALL.iter().find(|each| each.as_str() == text);
+                found.copied().ok_or_else(|| format!("{text} is not known here"))
+            }
+        }
+    )+};
+}
+
+words! {
+    OperationalType {
+        WebhookFailing "webhook.failing"
+        WebhookDisabled "webhook.disabled"
+        WebhookRecovered "webhook.recovered"
+        DeliveryFailed "delivery.failed"
+    }
+    Destination {
+        Webhook "Webhook"
+        Email "Email"
+    }
+    SendState {
+        Pending "Pending"
+        Delivered "Delivered"
+        Failed "Failed"
+    }
+}
