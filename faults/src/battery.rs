@@ -1,61 +1,104 @@
-//! A run: commands all the while, the server killed at random moments, and then the judgement.
+//! The battery: parts that each break a server in one way, and the sum of their verdicts.
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
-use tokio::task::JoinSet;
-
-use crate::{
-    checker,
-    clock::{Stopwatch, since_1970},
-    http::Api,
-    log::Evidence,
-    platform::Platform,
-    producer::{Producer, WORKERS},
-    random::Random,
-    report::Verdict,
-    server::Server,
-};
-
-/// After the last thing that was awaited, what must not come has this long to come.
-const LISTEN_ON: Duration = Duration::from_secs(1);
-/// Between two looks whether everything has arrived.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+use crate::{checker, clock::since_1970, log::Evidence, parts, random::Random, report::Verdict};
 
 /// What a run does.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The server's program.
     pub binary: PathBuf,
+    /// The same, built with the feature `fault-points`; without it the part `points` does not run.
+    pub with_points: Option<PathBuf>,
     /// What all random choices come from.
     pub seed: u64,
-    /// How often the server is killed.
-    pub kills: u64,
-    /// How many integrations live.
-    pub integrations: u64,
-    /// A life of the server, at least and at most: from ready to killed.
-    pub life_ms: (u64, u64),
-    /// Longest from the last command until everything has arrived.
+    /// How many faults of each kind.
+    pub form: Form,
+    /// Longest wait after the last command until everything has arrived.
     pub settle_within: Duration,
     /// Where to keep the logs, whatever the verdict; otherwise they are kept if it does not hold.
     pub keep: Option<PathBuf>,
 }
 
+/// How long the battery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Some minutes, for every change.
+    Short,
+    /// Hours, before a release.
+    Long,
+}
+
+/// One way to break a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// R1: SIGKILL at random moments.
+    Kills,
+    /// R1: SIGKILL at named points.
+    Points,
+    /// R5: the network between the server and its receivers.
+    Network,
+    /// R9: the connection dies during the answer to a command.
+    Ambiguous,
+    /// R10: SIGTERM under load.
+    Drain,
+    /// R11: a receiver that is down for long, and its backlog.
+    Backlog,
+}
+
+impl Part {
+    /// Every part, in the order in which they run.
+    pub const ALL: [Self; 6] = [
+        Self::Kills,
+        Self::Points,
+        Self::Network,
+        Self::Ambiguous,
+        Self::Drain,
+        Self::Backlog,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kills => "kills",
+            Self::Points => "points",
+            Self::Network => "network",
+            Self::Ambiguous => "ambiguous",
+            Self::Drain => "drain",
+            Self::Backlog => "backlog",
+        }
+    }
+}
+
+/// What came of a part.
+pub enum Outcome {
+    /// It ran: what the judge is to read.
+    Ran(Box<Evidence>),
+    /// It did not run: why, and what it takes.
+    Skipped(String),
+}
+
 impl Options {
-    /// The short form: 25 kills in half a minute.
+    /// The short form.
     pub fn short(binary: PathBuf, seed: u64) -> Self {
         Self {
             binary,
+            with_points: None,
             seed,
-            kills: 25,
-            integrations: 200,
-            life_ms: (50, 1500),
-            settle_within: Duration::from_mins(1),
+            form: Form::Short,
+            settle_within: Duration::from_mins(2),
             keep: None,
+        }
+    }
+
+    /// How often, in this form.
+    pub fn times(&self, short: u64, long: u64) -> u64 {
+        match self.form {
+            Form::Short => short,
+            Form::Long => long,
         }
     }
 }
@@ -65,95 +108,70 @@ pub fn fresh_seed() -> u64 {
     Random::new(since_1970().as_nanos() as u64).next()
 }
 
-/// Runs the battery and judges it.
-pub async fn run(options: &Options) -> anyhow::Result<Verdict> {
+/// Runs parts of the battery and judges them.
+pub async fn run(options: &Options, wanted: &[Part]) -> anyhow::Result<Verdict> {
+    let mut sum = Verdict::default();
+    for part in wanted {
+        let began = Instant::now();
+        let verdict = run_part(options, *part).await?;
+        let took_s = began.elapsed().as_secs_f32();
+        let name = part.name();
+        match verdict {
+            Ok(verdict) => {
+                eprintln!("{name:>10}  {took_s:5.1} s  {verdict}");
+                sum.add(verdict);
+            }
+            Err(why) => eprintln!("{name:>10}  skipped: {why}"),
+        }
+    }
+    Ok(sum)
+}
+
+async fn run_part(options: &Options, part: Part) -> anyhow::Result<Result<Verdict, String>> {
     let folder = tempfile::Builder::new()
         .prefix("bellhop-faults-")
         .tempdir()?;
-    let evidence = match gather(options, folder.path()).await {
-        Ok(evidence) => evidence,
+    let (name, seed) = (part.name(), options.seed);
+    let evidence = match gather(options, part, folder.path()).await {
+        Ok(Outcome::Ran(evidence)) => evidence,
+        Ok(Outcome::Skipped(why)) => return Ok(Err(why)),
         Err(error) => {
             let kept = folder.keep();
-            let seed = options.seed;
-            return Err(error.context(format!("seed {seed}, files in {}", kept.display())));
+            let said = last_lines(&kept.join("server.log"));
+            let place = kept.display();
+            return Err(error.context(format!(
+                "{name}, seed {seed}, files in {place}; the server said:\n{said}"
+            )));
         }
     };
     let mut verdict = checker::judge(&evidence);
     if let Some(keep) = &options.keep {
-        evidence.write(keep)?;
+        evidence.write(&keep.join(name))?;
     }
     if !verdict.holds() {
         let kept = folder.keep();
         evidence.write(&kept)?;
-        verdict.notes.insert(
-            0,
-            format!("seed {}, logs in {}", options.seed, kept.display()),
-        );
+        let place = kept.display();
+        let note = format!("{name}: seed {seed}, logs in {place}");
+        verdict.notes.insert(0, note);
     }
-    Ok(verdict)
+    Ok(Ok(verdict))
 }
 
-async fn gather(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
-    let random = Random::new(options.seed);
-    let key = format!("faults-{:016x}{:016x}", options.seed, !options.seed);
-    let mut server = Server::start(&options.binary, folder, &key).await?;
-    let api = Api::new(server.address(), &key);
-    let platform = Platform::set_up(&api, &random, Stopwatch::start()).await?;
-    let platform = Arc::new(platform);
-    let producer = Producer::new(api, platform.clone(), options.integrations);
-    let producer = Arc::new(producer);
-    let mut workers = JoinSet::new();
-    for number in 0..WORKERS {
-        let (producer, random) = (producer.clone(), random.part(&format!("worker {number}")));
-        workers.spawn(async move { producer.work(random).await });
-    }
-    kill_again_and_again(options, &mut server, &platform, random.part("kills"))
-        .await
-        .with_context(|| format!("the server said:\n{}", server.said()))?;
-    producer.end();
-    while let Some(worker) = workers.join_next().await {
-        worker??;
-    }
-    settle(options, &platform).await?;
-    server.end().await?;
-    Ok(platform.evidence())
+async fn gather(options: &Options, part: Part, folder: &Path) -> anyhow::Result<Outcome> {
+    let evidence = match part {
+        Part::Kills => parts::kills::run(options, folder).await,
+        Part::Points => return parts::points::run(options, folder).await,
+        Part::Network => parts::network::run(options, folder).await,
+        Part::Ambiguous => parts::ambiguous::run(options, folder).await,
+        Part::Drain => parts::drain::run(options, folder).await,
+        Part::Backlog => parts::backlog::run(options, folder).await,
+    };
+    evidence.map(|evidence| Outcome::Ran(Box::new(evidence)))
 }
 
-async fn kill_again_and_again(
-    options: &Options,
-    server: &mut Server,
-    platform: &Platform,
-    mut random: Random,
-) -> anyhow::Result<()> {
-    let (shortest, longest) = options.life_ms;
-    for _ in 0..options.kills {
-        let life = shortest + random.below(longest - shortest);
-        tokio::time::sleep(Duration::from_millis(life)).await;
-        server.kill().await?;
-        platform.note_fault("kill");
-        server.restart().await?;
-    }
-    Ok(())
-}
-
-/// Waits until everything has arrived, and then a little for what should not.
-async fn settle(options: &Options, platform: &Platform) -> anyhow::Result<()> {
-    let began = Instant::now();
-    loop {
-        let missing = checker::missing(&platform.evidence());
-        if missing.is_empty() {
-            break;
-        }
-        if began.elapsed() > options.settle_within {
-            // The judge tells what is lost; this is for who looks on.
-            eprintln!("{} messages have not arrived", missing.len());
-            break;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    tokio::time::sleep(LISTEN_ON).await;
-    if platform.evidence().acknowledged.is_empty() {
-        bail!("no command was acknowledged: this run shows nothing");
-    }
-    Ok(())
+fn last_lines(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
 }

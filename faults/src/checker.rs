@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use standardwebhooks::Webhook;
 
+use self::server_clock::ServerClock;
 use crate::{
     log::{Acknowledged, Arrival, Evidence, Fault, Subscribed},
     report::Verdict,
 };
+
+mod promises;
+mod server_clock;
 
 /// How far `webhook-timestamp` may be from the arrival: a busy machine is slow, not wrong.
 const TIMESTAMP_TOLERANCE_S: u64 = 5;
@@ -25,10 +29,12 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict {
         faults: evidence.faults.len() as u64,
         messages: evidence.acknowledged.len() as u64,
-        bound: evidence.faults.len() as u64 * in_flight(evidence),
+        bound: explaining(evidence) * in_flight(evidence),
         ..Verdict::default()
     };
     judge_histories(evidence, &mut verdict);
+    promises::judge_introspections(evidence, &mut verdict);
+    promises::judge_isolation(evidence, &mut verdict);
     for webhook in &evidence.webhooks {
         Lanes::of(webhook, evidence).judge(&mut verdict);
     }
@@ -49,6 +55,12 @@ pub fn missing(evidence: &Evidence) -> Vec<String> {
             .map(|id| format!("{} {id}", webhook.name))
     });
     missing.collect()
+}
+
+/// How many faults can make the server send again what was taken.
+fn explaining(evidence: &Evidence) -> u64 {
+    let faults = evidence.faults.iter();
+    faults.filter(|fault| fault.explains_duplicates).count() as u64
 }
 
 /// Most requests that may be under way at a moment.
@@ -98,6 +110,7 @@ struct Lanes<'a> {
     verifier: Option<Webhook>,
     arrivals: &'a [Arrival],
     faults: &'a [Fault],
+    clock: ServerClock<'a>,
     messages: HashMap<String, Expected<'a>>,
     /// The pauses that the receiver asked for: from when until when nothing may arrive.
     pauses: Vec<(u64, u64)>,
@@ -149,6 +162,7 @@ impl<'a> Lanes<'a> {
                 .get(&webhook.name)
                 .map_or(&[], Vec::as_slice),
             faults: &evidence.faults,
+            clock: ServerClock(&evidence.clock),
             messages,
             pauses: Vec::new(),
             duplicates_at: BTreeMap::new(),
@@ -164,11 +178,7 @@ impl<'a> Lanes<'a> {
         });
         asked
             // A fault may have hit before the server kept what it was told.
-            .filter(|(asked_us, _)| {
-                self.faults_after(*asked_us, PAUSE_GRACE_US)
-                    .next()
-                    .is_none()
-            })
+            .filter(|(asked_us, _)| self.is_surely_known(*asked_us))
             .map(|(asked_us, pause_us)| {
                 let ends = asked_us + pause_us.saturating_sub(EARLY_TOLERANCE_US);
                 (asked_us + PAUSE_GRACE_US, ends)
@@ -203,7 +213,9 @@ impl<'a> Lanes<'a> {
     fn judge_signature(&self, arrival: &Arrival, verdict: &mut Verdict) {
         let id = arrival.header("webhook-id");
         let timestamp: Option<i64> = arrival.header("webhook-timestamp").parse().ok();
-        let is_now = timestamp.is_some_and(|s| s.abs_diff(arrival.unix_s) <= TIMESTAMP_TOLERANCE_S);
+        let mut moments = self.clock.moments(arrival);
+        let is_now =
+            timestamp.is_some_and(|s| moments.any(|now| s.abs_diff(now) <= TIMESTAMP_TOLERANCE_S));
         let expected = self
             .verifier
             .as_ref()
@@ -253,6 +265,12 @@ impl<'a> Lanes<'a> {
             verdict.phantom += 1;
             verdict.notes.push(format!(
                 "bytes: {id} arrived at {name} with other bytes than the command caused"
+            ));
+        }
+        if self.is_signed_before_its_time(arrival, expected) {
+            verdict.bad_signatures += 1;
+            verdict.notes.push(format!(
+                "signature: {id} at {name} bears the time of an attempt before it"
             ));
         }
         let mut violations = self.order(arrival, expected);
@@ -308,6 +326,29 @@ impl<'a> Lanes<'a> {
         notes
     }
 
+    /// I4: a further try is signed when it begins. Both timestamps are the server's, so there is no tolerance: they
+    /// are as far apart as the schedule says, at least. (A clock that was set tells nothing here.)
+    fn is_signed_before_its_time(&self, arrival: &Arrival, expected: &Expected<'_>) -> bool {
+        let Some(last) = expected.arrivals.last().map(|last| &self.arrivals[*last]) else {
+            return false;
+        };
+        let (before, number) = (
+            last.number("bellhop-attempt"),
+            arrival.number("bellhop-attempt"),
+        );
+        let times = (
+            last.number("webhook-timestamp"),
+            arrival.number("webhook-timestamp"),
+        );
+        let (Some(before), Some(number), (Some(first), Some(second))) = (before, number, times)
+        else {
+            return false;
+        };
+        let wait_s = self.webhook.waits_s.get(before as usize).copied();
+        let is_further = number > before && !last.is_delivered();
+        is_further && self.clock.0.is_empty() && second < first + wait_s.unwrap_or(0)
+    }
+
     /// I7: a further try waits as long as the schedule and the receiver said. An attempt whose record
     /// was lost in a fault is made again under the same number, and need not wait.
     fn early(&self, arrival: &Arrival, expected: &Expected<'_>) -> Option<String> {
@@ -320,10 +361,14 @@ impl<'a> Lanes<'a> {
             return None;
         }
         let scheduled = self.webhook.waits_s.get(before as usize).copied();
-        let told = last.answered.and_then(|answered| answered.retry_after_s);
+        let told = last
+            .answered
+            .filter(|answered| self.is_surely_known(answered.at_us))
+            .and_then(|answered| answered.retry_after_s);
         let wait_us = scheduled.max(told).unwrap_or(0) * 1_000_000;
         let ended_us = last.answered.map_or(last.at_us, |answered| answered.at_us);
-        let waited_us = arrival.at_us.saturating_sub(ended_us);
+        let waited_us = arrival.at_us.saturating_sub(ended_us)
+            + self.clock.moved_forward_us(ended_us, arrival.at_us);
         (waited_us + EARLY_TOLERANCE_US < wait_us).then(|| {
             format!(
                 "early: attempt {number} of {} at {} came {waited_us} us after attempt {before}, not {wait_us}",
@@ -337,15 +382,29 @@ impl<'a> Lanes<'a> {
     fn explanation(&self, expected: &Expected<'_>, again_us: u64) -> Option<u64> {
         let delivered_us = expected.delivered_us?;
         let within_us = again_us.saturating_sub(delivered_us).min(RECORD_WITHIN_US);
-        self.faults_after(delivered_us, within_us)
+        self.faults_near(delivered_us, within_us)
             .find(|at| expected.explained_by.is_none_or(|before| *at > before))
     }
 
-    /// The faults that hit so soon after an answer that they may have hit before its record.
-    fn faults_after(&self, answered_us: u64, within_us: u64) -> impl Iterator<Item = u64> {
-        let range = answered_us.saturating_sub(AFTERGLOW_US)..=answered_us + within_us;
-        let faults = self.faults.iter().map(|fault| fault.at_us);
-        faults.filter(move |at| range.contains(at))
+    /// Whether no fault can have kept the server from learning, or from keeping, what it was answered then.
+    fn is_surely_known(&self, answered_us: u64) -> bool {
+        let mut faults = self.faults_near(answered_us, PAUSE_GRACE_US);
+        faults.next().is_none()
+    }
+
+    /// The faults that hit so near an answer that they may have hit before its record: when each began.
+    fn faults_near(&self, answered_us: u64, within_us: u64) -> impl Iterator<Item = u64> {
+        let (from, until) = (
+            answered_us.saturating_sub(AFTERGLOW_US),
+            answered_us + within_us,
+        );
+        let faults = self.faults.iter();
+        faults
+            .filter(move |fault| {
+                let ends_us = fault.ends_us.max(fault.at_us);
+                fault.explains_duplicates && fault.at_us <= until && ends_us >= from
+            })
+            .map(|fault| fault.at_us)
     }
 }
 

@@ -1,9 +1,7 @@
 //! The judge is tested with planted violations: each of them must be seen.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::log::Answered;
+use crate::log::{Answered, ClockSet, Introspected, Stretch};
 
 const INTEGRATION: &str = "9e5e84e9-974d-4f16-9662-ab2200f27cb1";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -21,6 +19,8 @@ fn sound() -> Evidence {
         sequence,
         action: actions[sequence as usize - 1].into(),
         body: format!(r#"{{"Action":"{}"}}"#, actions[sequence as usize - 1]),
+        asked_us: sequence * S - 2000,
+        at_us: sequence * S - 1000,
     };
     let mut evidence = Evidence {
         webhooks: vec![Subscribed {
@@ -31,8 +31,7 @@ fn sound() -> Evidence {
             max_in_flight: 2,
         }],
         acknowledged: (1..=3).map(message).collect(),
-        faults: Vec::new(),
-        arrivals: BTreeMap::new(),
+        ..Evidence::default()
     };
     let arrivals = vec![
         arrival(&evidence, 1, 1, S, 200),
@@ -46,6 +45,11 @@ fn sound() -> Evidence {
 
 fn arrival(evidence: &Evidence, sequence: u64, attempt: u64, at_us: u64, status: u16) -> Arrival {
     let message = &evidence.acknowledged[sequence as usize - 1];
+    arrival_of(message, attempt, at_us, status)
+}
+
+fn arrival_of(message: &Acknowledged, attempt: u64, at_us: u64, status: u16) -> Arrival {
+    let sequence = message.sequence;
     let unix_s = 1_700_000_000 + (at_us / S) as i64;
     let id = message.message_id();
     let signature = Webhook::new(SECRET)
@@ -82,6 +86,8 @@ fn fault(at_us: u64) -> Fault {
     Fault {
         kind: "kill".into(),
         at_us,
+        ends_us: at_us,
+        explains_duplicates: true,
     }
 }
 
@@ -270,10 +276,154 @@ fn a_duplicate_needs_a_fault() {
 }
 
 #[test]
+fn only_a_fault_that_parts_an_answer_from_its_record_explains_a_duplicate() {
+    let duplicate = |evidence: &mut Evidence| {
+        let again = arrival(evidence, 3, 1, 5 * S, 200);
+        arrivals(evidence).push(again);
+    };
+    let verdict = planted(|evidence| {
+        duplicate(evidence);
+        evidence.faults.push(Fault {
+            kind: "drain".into(),
+            explains_duplicates: false,
+            ..fault(4 * S + 200)
+        });
+    });
+    assert_eq!((verdict.unexplained_duplicates, verdict.bound), (1, 0));
+    // One that lasts explains what was answered while it lasted.
+    let mut lasting = sound();
+    duplicate(&mut lasting);
+    lasting.faults.push(Fault {
+        ends_us: 4 * S + 200,
+        ..fault(S)
+    });
+    assert!(judge(&lasting).holds());
+}
+
+#[test]
+fn an_attempt_that_bears_the_signature_of_the_one_before_is_seen() {
+    let verdict = planted(|evidence| {
+        let first = arrivals(evidence)[1].headers.clone();
+        let headers = &mut arrivals(evidence)[2].headers;
+        for name in ["webhook-timestamp", "webhook-signature"] {
+            headers.insert(name.into(), first[name].clone());
+        }
+    });
+    assert_eq!(verdict.bad_signatures, 1, "{}", verdict.told());
+}
+
+#[test]
+fn timestamps_and_waits_follow_the_clock_that_the_server_was_given() {
+    let mut evidence = sound();
+    let set = |at_us, offset_s| ClockSet { at_us, offset_s };
+    // An hour forward after the failed attempt: by the server's clock its retry is not early.
+    evidence.clock.push(set(2 * S + 1000, 3600));
+    let mut hasty = arrival(&evidence, 2, 2, 2 * S + 500_000, 200);
+    hasty.unix_s -= 3600;
+    for late in [3 * S + 1000, 4 * S] {
+        arrivals(&mut evidence).retain(|arrival| arrival.at_us != late);
+    }
+    let resigned = |evidence: &Evidence, sequence, attempt, at_us| {
+        let mut forward = arrival(evidence, sequence, attempt, at_us + 3600 * S, 200);
+        (forward.at_us, forward.unix_s) = (at_us, forward.unix_s - 3600);
+        forward.answered.as_mut().unwrap().at_us = at_us + 100;
+        forward
+    };
+    let retry = resigned(&evidence, 2, 2, 2 * S + 500_000);
+    let third = resigned(&evidence, 3, 1, 20 * S);
+    arrivals(&mut evidence).extend([retry, third]);
+    let verdict = judge(&evidence);
+    assert!(verdict.holds(), "{}", verdict.told());
+    // Long after it was set, our own time is the wrong one.
+    let verdict = planted(|planted| {
+        *planted = evidence.clone();
+        let ours = arrival(planted, 3, 1, 20 * S, 200);
+        *arrivals(planted).last_mut().unwrap() = ours;
+    });
+    assert_eq!(verdict.bad_signatures, 1);
+}
+
+#[test]
+fn a_token_that_works_after_its_revocation_is_seen() {
+    let asked = |asked_us| Introspected {
+        integration: INTEGRATION.into(),
+        asked_us,
+        active: true,
+    };
+    let deleted = |evidence: &mut Evidence| {
+        evidence.acknowledged[2].action = "IntegrationDeleted".into();
+        evidence.webhooks[0].actions[2] = "IntegrationDeleted".into();
+        let last = arrival(evidence, 3, 1, 4 * S, 200);
+        arrivals(evidence)[3] = last;
+    };
+    let verdict = planted(|evidence| {
+        deleted(evidence);
+        evidence.introspected.push(asked(3 * S));
+    });
+    assert_eq!(verdict.active_after_revocation, 1);
+    let mut before = sound();
+    deleted(&mut before);
+    before.introspected.push(asked(2 * S));
+    assert!(judge(&before).holds());
+}
+
+/// 200 integrations with a message each, 10 ms apart; each takes so long to arrive.
+fn paced(waits_us: impl Fn(u64) -> u64) -> Evidence {
+    let mut evidence = sound();
+    evidence.acknowledged.clear();
+    arrivals(&mut evidence).clear();
+    for number in 0..200 {
+        let asked_us = number * 10_000;
+        let message = Acknowledged {
+            integration: format!("9e5e84e9-974d-4f16-9662-{number:012}"),
+            sequence: 1,
+            action: "IntegrationCreated".into(),
+            body: "{}".into(),
+            asked_us,
+            at_us: asked_us,
+        };
+        let one = arrival_of(&message, 1, asked_us + waits_us(number), 200);
+        arrivals(&mut evidence).push(one);
+        evidence.acknowledged.push(message);
+    }
+    evidence.stretches = vec![
+        Stretch {
+            with_sick: false,
+            from_us: 0,
+            until_us: S,
+        },
+        Stretch {
+            with_sick: true,
+            from_us: S,
+            until_us: 2 * S,
+        },
+    ];
+    evidence
+}
+
+#[test]
+fn a_healthy_webhook_that_a_sick_one_slows_is_seen() {
+    let held = judge(&paced(|_| 60_000));
+    assert!(held.holds(), "{}", held.told());
+    let slow = |number| if number < 100 { 60_000 } else { 130_000 };
+    let verdict = judge(&paced(slow));
+    assert_eq!((verdict.slowed, verdict.holds()), (1, false));
+    // What is too fast to matter may double, and too few say nothing.
+    let fast = |number| if number < 100 { 1_000 } else { 9_000 };
+    assert!(judge(&paced(fast)).holds());
+    let mut few = paced(|_| 60_000);
+    few.stretches[1].from_us = 2 * S - 10_000;
+    assert_eq!(judge(&few).slowed, 1);
+}
+
+#[test]
 fn logs_can_be_judged_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut evidence = sound();
     evidence.faults.push(fault(7));
+    let (at_us, offset_s) = (8, -3600);
+    evidence.clock.push(ClockSet { at_us, offset_s });
+    evidence.stretches = paced(|_| 1).stretches;
     evidence.write(folder.path()).unwrap();
     assert_eq!(Evidence::read(folder.path()).unwrap(), evidence);
 }

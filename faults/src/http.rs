@@ -38,6 +38,8 @@ pub struct Call {
     pub method: Method,
     pub path: String,
     pub body: Option<Value>,
+    /// A form instead of JSON.
+    pub form: Option<String>,
     pub idempotency_key: Option<String>,
 }
 
@@ -62,7 +64,11 @@ impl Api {
         if call.body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
+        if call.form.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        let json = call.body.as_ref().map(Value::to_string);
+        let body = json.or_else(|| call.form.clone()).unwrap_or_default();
         let request = request.body(Full::from(body))?;
         tokio::time::timeout(DEADLINE, self.exchange(request))
             .await
@@ -92,6 +98,7 @@ impl Call {
             method: Method::GET,
             path: path.to_owned(),
             body: None,
+            form: None,
             idempotency_key: None,
         }
     }
@@ -100,6 +107,14 @@ impl Call {
         Self {
             method: Method::PUT,
             body: Some(body),
+            ..Self::get(path)
+        }
+    }
+
+    pub fn post_form(path: &str, form: String) -> Self {
+        Self {
+            method: Method::POST,
+            form: Some(form),
             ..Self::get(path)
         }
     }

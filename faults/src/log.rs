@@ -24,6 +24,12 @@ pub enum Line {
     Acknowledged(Acknowledged),
     /// A fault that was made.
     Fault(Fault),
+    /// What an introspection answered.
+    Introspected(Introspected),
+    /// The server's clock was set.
+    ClockSet(ClockSet),
+    /// A part of the run in which latencies are comparable.
+    Stretch(Stretch),
 }
 
 /// A webhook: what it must get, and how.
@@ -52,6 +58,12 @@ pub struct Acknowledged {
     pub action: String,
     /// The bytes that must arrive, made from the contract and the answer.
     pub body: String,
+    /// When the request that was acknowledged was sent.
+    #[serde(default)]
+    pub asked_us: u64,
+    /// When its answer had been read.
+    #[serde(default)]
+    pub at_us: u64,
 }
 
 /// A fault, in the time of the run.
@@ -59,8 +71,45 @@ pub struct Acknowledged {
 pub struct Fault {
     /// Which.
     pub kind: String,
-    /// When it had been made: what the server did, it did before.
+    /// When it began. A process that is killed does nothing after it.
     pub at_us: u64,
+    /// When it was over; the same moment for a process that was killed.
+    #[serde(default)]
+    pub ends_us: u64,
+    /// Whether it can part a receiver's 2xx from the record of it, so that the message is sent again.
+    #[serde(default)]
+    pub explains_duplicates: bool,
+}
+
+/// What an introspection of an access token answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introspected {
+    /// Whose token it is.
+    pub integration: String,
+    /// When the question was sent.
+    pub asked_us: u64,
+    /// The answer.
+    pub active: bool,
+}
+
+/// The server's clock was set: so many seconds before or after ours, from this moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockSet {
+    /// When.
+    pub at_us: u64,
+    /// The server's clock less ours.
+    pub offset_s: i64,
+}
+
+/// A part of the run in which latencies are comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// Whether sick receivers were there.
+    pub with_sick: bool,
+    /// When it began.
+    pub from_us: u64,
+    /// When it ended.
+    pub until_us: u64,
 }
 
 /// One request that a receiver got.
@@ -98,6 +147,12 @@ pub struct Evidence {
     pub acknowledged: Vec<Acknowledged>,
     /// The faults, in order.
     pub faults: Vec<Fault>,
+    /// The introspections.
+    pub introspected: Vec<Introspected>,
+    /// The settings of the server's clock, in order.
+    pub clock: Vec<ClockSet>,
+    /// Where latencies are compared.
+    pub stretches: Vec<Stretch>,
     /// What arrived at each webhook, in order.
     pub arrivals: BTreeMap<String, Vec<Arrival>>,
 }
@@ -138,6 +193,9 @@ impl Evidence {
             Line::Webhook(webhook) => self.webhooks.push(webhook),
             Line::Acknowledged(acknowledged) => self.acknowledged.push(acknowledged),
             Line::Fault(fault) => self.faults.push(fault),
+            Line::Introspected(introspected) => self.introspected.push(introspected),
+            Line::ClockSet(set) => self.clock.push(set),
+            Line::Stretch(stretch) => self.stretches.push(stretch),
         }
     }
 
@@ -147,10 +205,12 @@ impl Evidence {
         let webhooks = self.webhooks.iter().cloned().map(Line::Webhook);
         let acknowledged = self.acknowledged.iter().cloned().map(Line::Acknowledged);
         let faults = self.faults.iter().cloned().map(Line::Fault);
-        write_lines(
-            &folder.join(PRODUCER),
-            webhooks.chain(acknowledged).chain(faults),
-        )?;
+        let introspected = self.introspected.iter().cloned().map(Line::Introspected);
+        let clock = self.clock.iter().copied().map(Line::ClockSet);
+        let stretches = self.stretches.iter().copied().map(Line::Stretch);
+        let lines = webhooks.chain(acknowledged).chain(faults);
+        let lines = lines.chain(introspected).chain(clock).chain(stretches);
+        write_lines(&folder.join(PRODUCER), lines)?;
         for (name, arrivals) in &self.arrivals {
             write_lines(&folder.join(format!("{RECEIVER}{name}.jsonl")), arrivals)?;
         }

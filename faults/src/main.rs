@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use faults::{
-    battery::{self, Options},
+    battery::{self, Form, Options, Part},
     checker,
     log::Evidence,
     report::Verdict,
@@ -33,20 +33,20 @@ struct Run {
     /// The server's program
     #[arg(long)]
     bellhop: PathBuf,
+    /// The same, built with `--features fault-points`: for the part `points`
+    #[arg(long)]
+    with_points: Option<PathBuf>,
+    /// The long form: hours instead of minutes
+    #[arg(long)]
+    long: bool,
+    /// Only these parts; without it, all
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
     /// What all random choices come from; without it, a fresh one
     #[arg(long)]
     seed: Option<u64>,
-    /// How often the server is killed
-    #[arg(long, default_value_t = 25)]
-    kills: u64,
-    /// How many integrations live
-    #[arg(long, default_value_t = 200)]
-    integrations: u64,
-    /// Longest life of the server between two kills, in milliseconds
-    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u64).range(60..))]
-    life_ms: u64,
-    /// Longest wait after the last command until everything has arrived, in seconds
-    #[arg(long, default_value_t = 60)]
+    /// Longest wait after the last command of a part until everything has arrived, in seconds
+    #[arg(long, default_value_t = 120)]
     settle_s: u64,
     /// Keep the logs in this folder, whatever the verdict
     #[arg(long)]
@@ -57,12 +57,13 @@ fn main() -> anyhow::Result<ExitCode> {
     let verdict = match Arguments::parse().command {
         Command::Judge { folder } => checker::judge(&Evidence::read(&folder)?),
         Command::Run(run) => {
+            let parts = run.parts();
             let options = run.options();
             eprintln!("seed {}", options.seed);
             tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?
-                .block_on(battery::run(&options))?
+                .block_on(battery::run(&options, &parts))?
         }
     };
     Ok(say(&verdict))
@@ -81,16 +82,22 @@ fn say(verdict: &Verdict) -> ExitCode {
 }
 
 impl Run {
+    fn parts(&self) -> Vec<Part> {
+        if self.only.is_empty() {
+            Part::ALL.to_vec()
+        } else {
+            self.only.clone()
+        }
+    }
+
     fn options(self) -> Options {
         let seed = self.seed.unwrap_or_else(battery::fresh_seed);
-        let short = Options::short(self.bellhop, seed);
         Options {
-            kills: self.kills,
-            integrations: self.integrations,
-            life_ms: (short.life_ms.0, self.life_ms),
+            with_points: self.with_points,
+            form: if self.long { Form::Long } else { Form::Short },
             settle_within: Duration::from_secs(self.settle_s),
             keep: self.keep,
-            ..short
+            ..Options::short(self.bellhop, seed)
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     clock::Stopwatch,
     http::{Answer, Api, Call},
     log::{Evidence, Fault, Line, Subscribed},
+    proxy::Proxy,
     random::Random,
     receiver::{Behaviour, Receiver},
 };
@@ -68,11 +69,40 @@ const PLANS: [Plan; 3] = [
     },
 ];
 
+/// Which receivers a run has, and how patient the server is with them.
+#[derive(Debug, Clone)]
+pub struct Receivers {
+    /// The names of those that are there; empty means all.
+    pub only: &'static [&'static str],
+    /// Whether a proxy that does harm stands before each.
+    pub behind_proxies: bool,
+    /// Seconds before each further try.
+    pub wait_s: u64,
+}
+
+impl Default for Receivers {
+    fn default() -> Self {
+        Self {
+            only: &[],
+            behind_proxies: false,
+            wait_s: 1,
+        }
+    }
+}
+
+impl Receivers {
+    fn has(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.contains(&name)
+    }
+}
+
 /// The platform of a run, with its receivers and the producer's log.
 pub struct Platform {
     pub application: String,
     /// Ids and names.
     pub enterprises: Vec<(String, String)>,
+    /// Before each receiver, if harm is to be done there: by name.
+    pub proxies: BTreeMap<&'static str, Proxy>,
     receivers: BTreeMap<&'static str, Receiver>,
     stopwatch: Stopwatch,
     log: Mutex<Evidence>,
@@ -80,7 +110,12 @@ pub struct Platform {
 
 impl Platform {
     /// Starts the receivers and configures the server.
-    pub async fn set_up(api: &Api, random: &Random, stopwatch: Stopwatch) -> anyhow::Result<Self> {
+    pub async fn set_up(
+        api: &Api,
+        random: &Random,
+        stopwatch: Stopwatch,
+        receivers: &Receivers,
+    ) -> anyhow::Result<Self> {
         let mut ids = random.part("ids");
         let mut enterprises = Vec::new();
         for number in 1..=ENTERPRISES {
@@ -95,23 +130,36 @@ impl Platform {
         let mut platform = Self {
             application,
             enterprises,
+            proxies: BTreeMap::new(),
             receivers: BTreeMap::new(),
             stopwatch,
             log: Mutex::default(),
         };
-        for plan in &PLANS {
-            platform.add_webhook(api, plan, random).await?;
+        for plan in PLANS.iter().filter(|plan| receivers.has(plan.name)) {
+            platform.add_webhook(api, plan, random, receivers).await?;
         }
         Ok(platform)
     }
 
-    async fn add_webhook(&mut self, api: &Api, plan: &Plan, random: &Random) -> anyhow::Result<()> {
+    async fn add_webhook(
+        &mut self,
+        api: &Api,
+        plan: &Plan,
+        random: &Random,
+        receivers: &Receivers,
+    ) -> anyhow::Result<()> {
         let receiver =
             Receiver::start(plan.behaviour, random.part(plan.name), self.stopwatch).await?;
-        let mut waits_s = vec![1; TRIES];
+        let mut address = receiver.address();
+        if receivers.behind_proxies {
+            let proxy = Proxy::start(address).await?;
+            address = proxy.address();
+            self.proxies.insert(plan.name, proxy);
+        }
+        let mut waits_s = vec![receivers.wait_s; TRIES];
         waits_s[0] = 0;
         let webhook = json!({
-            "Url": format!("http://{}/{}", receiver.address(), plan.name),
+            "Url": format!("http://{address}/{}", plan.name),
             "Actions": plan.actions,
             "Profile": plan.profile,
             "RetrySchedule": waits_s,
@@ -141,11 +189,29 @@ impl Platform {
         self.log.lock().expect("no holder panics").add(line);
     }
 
-    /// Notes a fault that was made just now.
-    pub fn note_fault(&self, kind: &str) {
+    /// The time of the run.
+    pub fn now_us(&self) -> u64 {
+        self.stopwatch.us()
+    }
+
+    /// How many messages were acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        let log = self.log.lock().expect("no holder panics");
+        log.acknowledged.len() as u64
+    }
+
+    /// Notes a kill that was made just now.
+    pub fn note_kill(&self, kind: &str) {
+        self.note_fault(kind, self.now_us(), true);
+    }
+
+    /// Notes a fault that began then and is over now.
+    pub fn note_fault(&self, kind: &str, began_us: u64, explains_duplicates: bool) {
         self.note(Line::Fault(Fault {
             kind: kind.to_owned(),
-            at_us: self.stopwatch.us(),
+            at_us: began_us,
+            ends_us: self.now_us(),
+            explains_duplicates,
         }));
     }
 

@@ -15,25 +15,47 @@ use serde_json::{Value, json};
 
 use crate::{
     http::{Answer, Api, Call},
-    log::{Acknowledged, Line},
+    log::{Acknowledged, Introspected, Line},
     platform::Platform,
     random::Random,
 };
 
-/// Commands that are on their way at a time.
-pub const WORKERS: u64 = 8;
-/// Longest pause of a worker between two commands.
-const PAUSE_MS: u64 = 100;
 /// Between two tries of one command while the server is away.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Tries of one command before the run is given up: a minute and more.
 const MOST_TRIES: u32 = 3000;
+
+/// How fast commands come.
+#[derive(Debug, Clone, Copy)]
+pub struct Rhythm {
+    /// Commands that are on their way at a time.
+    pub workers: u64,
+    /// Longest pause of a worker between two commands.
+    pub pause_ms: u64,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self {
+            workers: 8,
+            pause_ms: 100,
+        }
+    }
+}
 
 /// An integration, as the producer knows it.
 #[derive(Debug, Clone)]
 struct Known {
     id: String,
     name: String,
+    /// The access token that it was created with.
+    token: String,
+}
+
+/// An answer that settles what became of a command, and when the request was sent that it answers.
+struct Settled {
+    answer: Answer,
+    asked_us: u64,
 }
 
 /// Commands a run gives, and what is known by them.
@@ -41,6 +63,7 @@ pub struct Producer {
     api: Api,
     platform: Arc<Platform>,
     integrations: u64,
+    rhythm: Rhythm,
     known: Mutex<Vec<Known>>,
     created: Mutex<u64>,
     /// The integrations whose deletion was acknowledged.
@@ -50,11 +73,12 @@ pub struct Producer {
 
 impl Producer {
     /// Will create so many integrations.
-    pub fn new(api: Api, platform: Arc<Platform>, integrations: u64) -> Self {
+    pub fn new(api: Api, platform: Arc<Platform>, integrations: u64, rhythm: Rhythm) -> Self {
         Self {
             api,
             platform,
             integrations,
+            rhythm,
             known: Mutex::default(),
             created: Mutex::new(0),
             deleted: Mutex::default(),
@@ -78,7 +102,7 @@ impl Producer {
                 Some(number) => self.create(number, &mut random).await?,
                 None => self.command(&mut random).await?,
             }
-            let pause = Duration::from_millis(random.below(PAUSE_MS));
+            let pause = Duration::from_millis(random.below(self.rhythm.pause_ms));
             tokio::time::sleep(pause).await;
         }
     }
@@ -86,7 +110,7 @@ impl Producer {
     /// The number of an integration to create now. They are created all through the run, half of the time.
     fn next_to_create(&self, random: &mut Random) -> Option<u64> {
         let mut created = self.created.lock().expect("no holder panics");
-        let is_wanted = *created < WORKERS || random.per_mille(500);
+        let is_wanted = *created < self.rhythm.workers || random.per_mille(500);
         let hurry = self.has_ended.load(Ordering::Relaxed);
         if *created >= self.integrations || !(is_wanted || hurry) {
             return None;
@@ -111,8 +135,8 @@ impl Producer {
             requestor = r#"{"Name":"Ada","Email":"ada@example.com"}"#;
         }
         let call = Call::post("/v1/integrations", wish);
-        let answer = self.acknowledged(call, random).await?;
-        let Some(answer) = answer else {
+        let settled = self.acknowledged(call, random).await?;
+        let Some(Settled { answer, asked_us }) = settled else {
             bail!("creating an integration was refused");
         };
         let (id, token) = (answer.text("Id")?, answer.text("AccessToken")?);
@@ -121,12 +145,14 @@ impl Producer {
         let body = format!(
             r#"{{"Action":"IntegrationCreated","Data":{{"Enterprise":{{"Id":"{enterprise}","Name":"{enterprise_name}"}},"Requestor":{requestor},"AccessToken":"{token}","CreatedUtc":"{created}","IsEnabled":{is_enabled},"Integration":{integration}}}}}"#
         );
-        self.note(id, answer.number("Sequence")?, "IntegrationCreated", body);
-        let id = id.to_owned();
-        self.known
-            .lock()
-            .expect("no holder panics")
-            .push(Known { id, name });
+        let sequence = answer.number("Sequence")?;
+        self.note(id, sequence, "IntegrationCreated", body, asked_us);
+        let known = Known {
+            id: id.to_owned(),
+            name,
+            token: token.to_owned(),
+        };
+        self.known.lock().expect("no holder panics").push(known);
         Ok(())
     }
 
@@ -137,7 +163,7 @@ impl Producer {
             let place = random.below(known.len() as u64) as usize;
             known.get(place).cloned()
         };
-        let Some(Known { id, name }) = integration else {
+        let Some(Known { id, name, token }) = integration else {
             return Ok(());
         };
         let (command, action) = match random.below(100) {
@@ -156,9 +182,10 @@ impl Producer {
         } else {
             Call::post(&format!("/v1/integrations/{id}/{command}"), json!({}))
         };
-        let Some(answer) = self.acknowledged(call, random).await? else {
+        let Some(settled) = self.acknowledged(call, random).await? else {
             return Ok(()); // The state forbids it.
         };
+        let Settled { answer, asked_us } = settled;
         let has_changed = if command == "delete" {
             // A DELETE takes no Idempotency-Key: the answer to its first try may have been lost.
             self.deleted
@@ -186,16 +213,37 @@ impl Producer {
             _ => integration,
         };
         let body = format!(r#"{{"Action":"{action}","Data":{{{data}}}}}"#);
-        self.note(&id, answer.number("Sequence")?, action, body);
+        self.note(&id, answer.number("Sequence")?, action, body, asked_us);
+        if command == "delete" {
+            self.introspect(id, &token).await;
+        }
         Ok(())
     }
 
-    fn note(&self, integration: &str, sequence: u64, action: &str, body: String) {
+    /// Asks whether a token works, once. A server that is away says nothing.
+    async fn introspect(&self, integration: String, token: &str) {
+        let asked_us = self.platform.now_us();
+        let call = Call::post_form("/v1/access-tokens/introspect", format!("token={token}"));
+        let Ok(answer) = self.api.send(&call).await else {
+            return;
+        };
+        if let Some(active) = answer.json["active"].as_bool() {
+            self.platform.note(Line::Introspected(Introspected {
+                integration,
+                asked_us,
+                active,
+            }));
+        }
+    }
+
+    fn note(&self, integration: &str, sequence: u64, action: &str, body: String, asked_us: u64) {
         self.platform.note(Line::Acknowledged(Acknowledged {
             integration: integration.to_owned(),
             sequence,
             action: action.to_owned(),
             body,
+            asked_us,
+            at_us: self.platform.now_us(),
         }));
     }
 
@@ -204,18 +252,19 @@ impl Producer {
         &self,
         call: Call,
         random: &mut Random,
-    ) -> anyhow::Result<Option<Answer>> {
+    ) -> anyhow::Result<Option<Settled>> {
         let call = Call {
             idempotency_key: Some(random.uuid()),
             ..call
         };
         for _ in 0..MOST_TRIES {
+            let asked_us = self.platform.now_us();
             let Ok(answer) = self.api.send(&call).await else {
                 tokio::time::sleep(AGAIN_AFTER).await;
                 continue;
             };
             match answer.status {
-                200..300 => return Ok(Some(answer)),
+                200..300 => return Ok(Some(Settled { answer, asked_us })),
                 409 if answer.code() == "not_allowed_in_state" => return Ok(None),
                 // A request with this key is under way, or the server cannot answer now.
                 409 | 429 | 503 => tokio::time::sleep(AGAIN_AFTER).await,

@@ -183,7 +183,7 @@ impl Shared {
                 700..840 => Reply::Status(500, None),
                 840..900 => Reply::Status(503, None),
                 900..940 => Reply::Nothing,
-                940..998 => Reply::Late(Duration::from_millis(50 + random.below(250))),
+                940..996 => Reply::Late(Duration::from_millis(50 + random.below(250))),
                 _ => Reply::Status(429, Some(2)),
             },
         }

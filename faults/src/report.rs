@@ -28,6 +28,10 @@ pub struct Verdict {
     pub bound: u64,
     /// Duplicates with no fault between the 2xx and them, or more at one fault than may be in flight.
     pub unexplained_duplicates: u64,
+    /// Tokens of deleted integrations that an introspection called active.
+    pub active_after_revocation: u64,
+    /// Healthy webhooks that sick receivers slowed.
+    pub slowed: u64,
     /// The violations in words.
     pub notes: Vec<String>,
 }
@@ -40,8 +44,27 @@ impl Verdict {
             + self.order_violations
             + self.bad_signatures
             + self.early
-            + self.unexplained_duplicates;
+            + self.unexplained_duplicates
+            + self.active_after_revocation
+            + self.slowed;
         violations == 0 && self.duplicates <= self.bound
+    }
+
+    /// Takes another run's verdict in: the sum of both.
+    pub fn add(&mut self, other: Self) {
+        self.faults += other.faults;
+        self.messages += other.messages;
+        self.lost += other.lost;
+        self.phantom += other.phantom;
+        self.order_violations += other.order_violations;
+        self.bad_signatures += other.bad_signatures;
+        self.early += other.early;
+        self.duplicates += other.duplicates;
+        self.bound += other.bound;
+        self.unexplained_duplicates += other.unexplained_duplicates;
+        self.active_after_revocation += other.active_after_revocation;
+        self.slowed += other.slowed;
+        self.notes.extend(other.notes);
     }
 
     /// The violations in words, the first of them.

@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -27,26 +28,46 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// A server on a data directory and a port, through all its lives.
 #[derive(Debug)]
 pub struct Server {
+    start: Start,
+    child: Child,
+}
+
+/// How each of its lives begins.
+#[derive(Debug)]
+struct Start {
     binary: PathBuf,
     data: PathBuf,
     log: PathBuf,
     key: String,
     address: SocketAddr,
-    child: Child,
+    /// Beside what every server gets.
+    environment: Vec<(String, String)>,
 }
+
+/// Tells a build with the feature `fault-points` where to kill itself, as in `commit-before:17`.
+const FAULT_POINT: &str = "BATTERY_FAULT_POINT";
 
 impl Server {
     /// Starts it and waits until it is ready.
-    pub async fn start(binary: &Path, folder: &Path, key: &str) -> anyhow::Result<Self> {
+    pub async fn start(
+        binary: &Path,
+        folder: &Path,
+        key: &str,
+        environment: Vec<(String, String)>,
+    ) -> anyhow::Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let (data, log) = (folder.join("data"), folder.join("server.log"));
-        let mut server = Self {
-            child: spawn(binary, &data, &log, key, address)?,
+        let start = Start {
             binary: binary.to_owned(),
             data,
             log,
             key: key.to_owned(),
             address,
+            environment,
+        };
+        let mut server = Self {
+            child: start.spawn(None)?,
+            start,
         };
         server.ready().await?;
         Ok(server)
@@ -54,7 +75,7 @@ impl Server {
 
     /// Where it listens, in every life.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.start.address
     }
 
     /// SIGKILL: nothing of it has a chance to tidy up.
@@ -65,14 +86,39 @@ impl Server {
         self.child.kill().await.context("kill")
     }
 
+    /// Waits until it has killed itself, and kills it if it has not in this time. Says whether it had.
+    pub async fn dies(&mut self, within: Duration) -> anyhow::Result<bool> {
+        match tokio::time::timeout(within, self.child.wait()).await {
+            Ok(status) => {
+                let status = status?;
+                ensure!(
+                    status.signal() == Some(Signal::SIGKILL as i32),
+                    "the server ended with {status} instead of being killed\n{}",
+                    self.said()
+                );
+                Ok(true)
+            }
+            Err(_) => {
+                self.kill().await?;
+                Ok(false)
+            }
+        }
+    }
+
     /// Starts it again on the same data and port, and waits until it is ready.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        self.child = spawn(&self.binary, &self.data, &self.log, &self.key, self.address)?;
+        self.child = self.start.spawn(None)?;
         self.ready().await
     }
 
-    /// SIGTERM, and waits until it has drained and ended.
-    pub async fn end(mut self) -> anyhow::Result<()> {
+    /// Starts it again, to kill itself at a point. It may do so before it is ready.
+    pub fn restart_towards(&mut self, point: &str) -> anyhow::Result<()> {
+        self.child = self.start.spawn(Some(point))?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits until it has drained and ended with success.
+    pub async fn drain(&mut self) -> anyhow::Result<()> {
         let id = self.child.id().context("the server had ended")?;
         kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGTERM)?;
         let status = tokio::time::timeout(DRAINED_WITHIN, self.child.wait())
@@ -88,13 +134,13 @@ impl Server {
 
     /// The end of what it printed.
     pub fn said(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = std::fs::read_to_string(&self.start.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
     async fn ready(&mut self) -> anyhow::Result<()> {
-        let api = Api::new(self.address, &self.key);
+        let api = Api::new(self.start.address, &self.start.key);
         let began = Instant::now();
         while began.elapsed() < READY_WITHIN {
             let answer = api.send(&Call::get("/readyz")).await;
@@ -113,27 +159,30 @@ impl Server {
     }
 }
 
-fn spawn(
-    binary: &Path,
-    data: &Path,
-    log: &Path,
-    key: &str,
-    address: SocketAddr,
-) -> anyhow::Result<Child> {
-    let output: File = OpenOptions::new().create(true).append(true).open(log)?;
-    Command::new(binary)
-        .arg("serve")
-        // Settings of whoever runs the battery are no part of it.
-        .env_clear()
-        .env("BELLHOP_LISTEN", address.to_string())
-        .env("BELLHOP_DATA_DIR", data)
-        .env("BELLHOP_OPERATOR_KEY", key)
-        .env("BELLHOP_EGRESS_ALLOW", "127.0.0.0/8")
-        .current_dir(data.parent().unwrap_or(data))
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot start {}", binary.display()))
+impl Start {
+    fn spawn(&self, point: Option<&str>) -> anyhow::Result<Child> {
+        let Self { data, .. } = self;
+        let output: File = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)?;
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("serve")
+            // Settings of whoever runs the battery are no part of it.
+            .env_clear()
+            .env("BELLHOP_LISTEN", self.address.to_string())
+            .env("BELLHOP_DATA_DIR", data)
+            .env("BELLHOP_OPERATOR_KEY", &self.key)
+            .env("BELLHOP_EGRESS_ALLOW", "127.0.0.0/8")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(point.map(|point| (FAULT_POINT, point)))
+            .current_dir(data.parent().unwrap_or(data))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.binary.display()))
+    }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask`: what one does with this repository, as commands that need nothing but Rust.
 
 mod check;
+mod faults;
 mod openapi;
 mod outside;
 mod place;
@@ -37,13 +38,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Break it: kill the server again and again, and judge what arrived (try --help)
+    /// Break it in every way, and judge what arrived (arguments go to the battery; try --help)
     #[command(disable_help_flag = true)]
-    Faults {
-        /// Arguments of the battery
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    Faults(faults::Options),
     /// Write `openapi.json` from what the server says of itself
     Openapi {
         /// Only compare, and fail when the file is not what the server says
@@ -82,8 +79,8 @@ fn obey(command: Command) -> anyhow::Result<bool> {
             test::run(&options, &mut summary);
             Ok(summary.print())
         }
-        Command::Bench { arguments } => outside::run("bench", &arguments),
-        Command::Faults { arguments } => outside::run("faults", &arguments),
+        Command::Bench { arguments } => outside::run(&arguments),
+        Command::Faults(options) => faults::run(&options),
         Command::Openapi { check } => openapi::run(check),
     }
 }

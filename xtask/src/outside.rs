@@ -1,4 +1,4 @@
-//! The programs that look at the server from outside, as it is released: bench and faults.
+//! The program that measures the server from outside, as it is released.
 
 use std::process::Command;
 
@@ -6,27 +6,21 @@ use anyhow::Context;
 
 use crate::place;
 
-/// Builds the server and the program for release, and hands the arguments over. Whether the program
+/// Builds the server and the bench for release, and hands the arguments over. Whether the bench
 /// was content.
-pub fn run(program: &str, arguments: &[String]) -> anyhow::Result<bool> {
-    let build = [
-        "build",
-        "--release",
-        "--package=bellhop",
-        "--package",
-        program,
-    ];
+pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
+    let build = ["build", "--release", "--package=bellhop", "--package=bench"];
     let built = place::cargo(build).status().context("cargo build")?;
     if !built.success() {
         return Ok(false);
     }
     let release = place::target()?.join("release");
-    let status = Command::new(release.join(program))
+    let status = Command::new(release.join("bench"))
         .arg("run")
         .arg("--bellhop")
         .arg(release.join("bellhop"))
         .args(arguments)
         .status()
-        .with_context(|| format!("starting {program}"))?;
+        .context("starting the bench")?;
     Ok(status.success())
 }

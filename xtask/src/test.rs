@@ -4,6 +4,7 @@ use std::process::Command;
 
 use clap::Args;
 
+use crate::faults;
 use crate::place;
 use crate::run::{self, Outcome, Summary};
 use crate::tools::{self, Python};
@@ -14,6 +15,9 @@ pub struct Options {
     /// Install nothing: what is missing is skipped, and said
     #[arg(long)]
     offline: bool,
+    /// Leave out the fault battery, which takes some minutes
+    #[arg(long)]
+    no_faults: bool,
 }
 
 /// Runs everything; each step runs even if one before it failed.
@@ -51,6 +55,12 @@ pub fn run(options: &Options, summary: &mut Summary) {
             "demo",
             "--once",
         ]))
+    });
+    summary.step("fault battery", || {
+        if options.no_faults {
+            return Ok(Outcome::Skipped("--no-faults".into()));
+        }
+        faults::step()
     });
     // Last, so that its own summary is what one sees last.
     summary.step("tests", || tests(nextest.is_ok(), python.as_ref()));

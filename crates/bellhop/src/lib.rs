@@ -3,6 +3,9 @@
 //! `ARCHITECTURE.md` in the repository says how the modules fit together and which of them may know which.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod fault_points;
+
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -122,9 +122,11 @@ impl Attempts {
             }
         };
         let timestamp = started.as_second();
+        fault_point!("sign-before");
         let signature = webhook
             .signer
             .sign(&outgoing.message_id, timestamp, &outgoing.body);
+        fault_point!("sign-after");
         let traceparent = traceparent(&*self.random);
         let headers = headers(outgoing, webhook, timestamp, &signature, &traceparent);
 

@@ -128,8 +128,10 @@ impl Dispatcher {
                 return Ok(made);
             }
             let webhooks: Vec<WebhookId> = wants.iter().map(|want| want.webhook_id).collect();
+            fault_point!("claim-before");
             match self.parts.store.claim(ClaimRequest { now, wants }).await {
                 Ok(taken) => {
+                    fault_point!("claim-after");
                     made += taken
                         .into_iter()
                         .map(|of| self.start(of, now))

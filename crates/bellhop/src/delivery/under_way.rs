@@ -110,8 +110,12 @@ impl UnderWay {
 /// accepted is not sent twice for a disk that was full for a moment.
 async fn record(parts: &Parts, attempted: Attempted) -> Option<Recorded> {
     for _ in 0..RECORD_TRIES {
+        fault_point!("record-before");
         match parts.store.record(attempted.clone()).await {
-            Ok(recorded) => return Some(recorded),
+            Ok(recorded) => {
+                fault_point!("record-after");
+                return Some(recorded);
+            }
             Err(StoreError::Closed) => return None,
             Err(error) => {
                 tracing::error!(%error, delivery.id = %attempted.delivery_id, "an attempt could not be recorded; trying again");

@@ -107,6 +107,11 @@ const ROOMS: &[Room] = &[
         crates: Crates::Not(WEB),
     },
     Room {
+        module: "fault_points",
+        uses: NOBODY,
+        crates: Crates::Not(WEB),
+    },
+    Room {
         module: "clock",
         uses: NOBODY,
         crates: Crates::Not(WEB),

@@ -117,7 +117,9 @@ impl Shared {
         reach(Phase::Connect);
         let began = Instant::now();
         let deadline = tokio::time::Instant::from_std(began + connect_timeout);
+        fault_point!("connect-before");
         let tcp = dial(&judged.sockets, deadline).await?;
+        fault_point!("connect-after");
         let remote = self.judge_connected(&tcp, &judged.sockets)?;
         let connect_us = micros(began.elapsed());
         let facts = |tls_us| {

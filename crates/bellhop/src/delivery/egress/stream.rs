@@ -192,6 +192,7 @@ impl AsyncWrite for Stream {
             Transport::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         })?;
         this.facts.note_written();
+        fault_point!("send-after");
         Poll::Ready(Ok(written))
     }
 
@@ -207,6 +208,7 @@ impl AsyncWrite for Stream {
             Transport::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
         })?;
         this.facts.note_written();
+        fault_point!("send-after");
         Poll::Ready(Ok(written))
     }
 

@@ -182,7 +182,10 @@ impl Sender {
         ) {
             seen.retry_after = RetryAfter::of(&head.headers);
         }
-        End::Body(answer.read(body, limits).await)
+        fault_point!("response-before");
+        let read = answer.read(body, limits).await;
+        fault_point!("response-after");
+        End::Body(read)
     }
 
     /// Sends the request and waits for the head of the response. A connection from the pool may have been closed by
@@ -234,6 +237,7 @@ impl Sender {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target.uri().clone();
         *request.headers_mut() = headers;
+        fault_point!("send-before");
         let sent = self.client.request(request).await;
         seen.facts = match &sent {
             Ok(response) => response.extensions().get::<Arc<ConnectionFacts>>().cloned(),

@@ -219,7 +219,9 @@ impl Writer {
             });
         }
         self.batch.counts.write(&self.connection)?;
+        fault_point!("commit-before");
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        fault_point!("commit-after");
         Ok(answers)
     }
 

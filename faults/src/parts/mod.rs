@@ -1,0 +1,24 @@
+//! The parts of the battery: each breaks a server in one way, and returns what was written down.
+
+use crate::{battery::Options, platform::Receivers, producer::Rhythm, stage::Setting};
+
+pub mod ambiguous;
+pub mod backlog;
+pub mod drain;
+pub mod kills;
+pub mod network;
+pub mod points;
+
+/// A stage as most parts want it.
+fn setting(options: &Options) -> Setting {
+    Setting {
+        binary: options.binary.clone(),
+        seed: options.seed,
+        integrations: 150,
+        rhythm: Rhythm::default(),
+        environment: Vec::new(),
+        receivers: Receivers::default(),
+        harm_to_api: false,
+        settle_within: options.settle_within,
+    }
+}

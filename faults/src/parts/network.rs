@@ -1,0 +1,51 @@
+//! R5: the network between the server and its receivers: reset, black hole, half-open, slow, cut in the middle.
+
+use std::{path::Path, time::Duration};
+
+use super::setting;
+use crate::{
+    battery::Options,
+    log::Evidence,
+    platform::Receivers,
+    proxy::Proxy,
+    stage::{Setting, Stage},
+};
+
+/// The harm that is done, in turn, to the ways to all receivers at once.
+const HARM: [(&str, fn(&Proxy)); 6] = [
+    ("reset", Proxy::reset),
+    ("black hole", Proxy::black_hole),
+    ("half-open", Proxy::half_open),
+    ("slow", Proxy::slow),
+    ("cut request", Proxy::cut_request),
+    ("cut response", Proxy::cut_response),
+];
+/// How long harm lasts.
+const LASTS_MS: u64 = 600;
+/// Longest peace between two.
+const PEACE_MS: u64 = 900;
+
+/// 20 times, or 500.
+pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
+    let setting = Setting {
+        integrations: options.times(150, 1500),
+        receivers: Receivers {
+            behind_proxies: true,
+            ..Receivers::default()
+        },
+        ..setting(options)
+    };
+    let stage = Stage::set(&setting, folder).await?;
+    let mut random = stage.random.part("network");
+    for number in 0..options.times(20, 500) as usize {
+        let peace = Duration::from_millis(random.below(PEACE_MS));
+        tokio::time::sleep(peace).await;
+        let (kind, harm) = HARM[number % HARM.len()];
+        let began_us = stage.platform.now_us();
+        stage.platform.proxies.values().for_each(harm);
+        tokio::time::sleep(Duration::from_millis(LASTS_MS)).await;
+        stage.platform.proxies.values().for_each(Proxy::heal);
+        stage.platform.note_fault(kind, began_us, true);
+    }
+    stage.finish().await
+}
