@@ -88,21 +88,17 @@ impl Server {
 
     /// Waits until it has killed itself, and kills it if it has not in this time. Says whether it had.
     pub async fn dies(&mut self, within: Duration) -> anyhow::Result<bool> {
-        match tokio::time::timeout(within, self.child.wait()).await {
-            Ok(status) => {
-                let status = status?;
-                ensure!(
-                    status.signal() == Some(Signal::SIGKILL as i32),
-                    "the server ended with {status} instead of being killed\n{}",
-                    self.said()
-                );
-                Ok(true)
-            }
-            Err(_) => {
-                self.kill().await?;
-                Ok(false)
-            }
-        }
+        let Ok(status) = tokio::time::timeout(within, self.child.wait()).await else {
+            self.kill().await?;
+            return Ok(false);
+        };
+        let status = status?;
+        ensure!(
+            status.signal() == Some(Signal::SIGKILL as i32),
+            "the server ended with {status} instead of being killed\n{}",
+            self.said()
+        );
+        Ok(true)
     }
 
     /// Starts it again on the same data and port, and waits until it is ready.

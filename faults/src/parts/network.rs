@@ -11,8 +11,11 @@ use crate::{
     stage::{Setting, Stage},
 };
 
+/// What a kind of harm is called, and how it is done.
+type Harm = (&'static str, fn(&Proxy));
+
 /// The harm that is done, in turn, to the ways to all receivers at once.
-const HARM: [(&str, fn(&Proxy)); 6] = [
+const HARM: [Harm; 6] = [
     ("reset", Proxy::reset),
     ("black hole", Proxy::black_hole),
     ("half-open", Proxy::half_open),
