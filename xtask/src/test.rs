@@ -34,7 +34,9 @@ pub fn run(options: &Options, summary: &mut Summary) {
         Ok(match &python {
             Ok(python) => {
                 let version = &python.version;
-                Outcome::Passed(format!("{version} with standardwebhooks from PyPI"))
+                Outcome::Passed(format!(
+                    "{version} with standardwebhooks and aiosmtpd from PyPI"
+                ))
             }
             Err(advice) => Outcome::Skipped(format!("its test is skipped: {advice}")),
         })

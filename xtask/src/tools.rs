@@ -10,8 +10,11 @@ use anyhow::Context;
 use crate::place;
 use crate::run;
 
-/// The official library that a receiver in Python verifies with, as on PyPI.
-const PYTHON_PACKAGE: &str = "standardwebhooks==1.1.0";
+/// The official library that a receiver in Python verifies with, and a mail server, as on PyPI.
+const PYTHON_PACKAGES: [&str; 2] = ["standardwebhooks==1.1.0", "aiosmtpd==1.4.6"];
+
+/// What these are to Python.
+const PYTHON_MODULES: &str = "import standardwebhooks, aiosmtpd";
 
 /// PyPI is asked only once, for one small package and what it needs.
 const INSTALL_LIMIT: Duration = Duration::from_mins(3);
@@ -64,13 +67,14 @@ pub fn python(offline: bool) -> Result<Python, String> {
         .join("python");
     let bin = folder.join("bin");
     let python = bin.join("python3");
-    let advice = format!("get it: python3 -m pip install {PYTHON_PACKAGE}");
+    let packages = PYTHON_PACKAGES.join(" ");
+    let advice = format!("get it: python3 -m pip install {packages}");
     if !has_library(python.clone().into()) {
         if offline {
-            return Err(format!("{PYTHON_PACKAGE} from PyPI is missing; {advice}"));
+            return Err(format!("{packages} from PyPI is missing; {advice}"));
         }
         install(&folder).map_err(|error| {
-            format!("{PYTHON_PACKAGE} from PyPI could not be set up ({error:#}); {advice}")
+            format!("{packages} from PyPI could not be set up ({error:#}); {advice}")
         })?;
     }
     Ok(Python {
@@ -80,7 +84,7 @@ pub fn python(offline: bool) -> Result<Python, String> {
 }
 
 fn has_library(python: OsString) -> bool {
-    run::first_line(Command::new(python).args(["-c", "import standardwebhooks"])).is_some()
+    run::first_line(Command::new(python).args(["-c", PYTHON_MODULES])).is_some()
 }
 
 fn install(folder: &Path) -> anyhow::Result<()> {
@@ -98,7 +102,8 @@ fn install(folder: &Path) -> anyhow::Result<()> {
         "--quiet",
         "--disable-pip-version-check",
     ])
-    .args(["--retries", "1", "--timeout", "15", PYTHON_PACKAGE]);
+    .args(["--retries", "1", "--timeout", "15"])
+    .args(PYTHON_PACKAGES);
     finish(&mut pip, "pip cannot install it")
 }
 

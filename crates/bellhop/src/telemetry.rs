@@ -59,6 +59,7 @@ struct StoreGauges {
     deliveries: Family<StateLabels, Gauge>,
     oldest_due: Seconds,
     lanes_held: Gauge,
+    operational_pending: Gauge,
     database_bytes: Gauge,
 }
 
@@ -176,6 +177,9 @@ impl Metrics {
             .map_or(0.0, |due| now.duration_since(due).as_secs_f64().max(0.0));
         self.store.oldest_due.set(age);
         self.store.lanes_held.set(stats.lanes_held as i64);
+        self.store
+            .operational_pending
+            .set(stats.operational_pending as i64);
         self.store.database_bytes.set(stats.database_bytes as i64);
         let mut text = String::with_capacity(16 * 1024);
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
@@ -217,6 +221,11 @@ impl Metrics {
             "bellhop_lanes_held",
             "Lanes that wait because their webhook is not enabled",
             self.store.lanes_held.clone(),
+        );
+        to.register(
+            "bellhop_operational_messages_pending",
+            "Operational messages that are still to be sent to a destination",
+            self.store.operational_pending.clone(),
         );
         to.register(
             "bellhop_http_requests",

@@ -35,10 +35,7 @@ impl Operator {
             (Some(url), Some(secret)) => {
                 let made = OperatorWebhook::new(url.clone(), secret, policy, attempts);
                 Some(made.map_err(|refused| {
-                    anyhow::anyhow!(
-                        "nothing may be sent to the URL in operator_webhook_url: {refused}. \
-                         A network of your own must be in egress_allow (BELLHOP_EGRESS_ALLOW)"
-                    )
+                    anyhow::anyhow!("operator_webhook_url is refused: {refused}")
                 })?)
             }
             _ => None,

@@ -453,3 +453,7 @@ words! {
         Failed "Failed"
     }
 }
+
+#[cfg(test)]
+#[path = "operational_tests.rs"]
+mod tests;

@@ -90,6 +90,8 @@ pub struct Stats {
     pub oldest_due: Option<Timestamp>,
     /// How many lanes wait because their webhook is not enabled.
     pub lanes_held: u64,
+    /// How many operational messages are still to be sent somewhere.
+    pub operational_pending: u64,
     /// Size of the database in bytes.
     pub database_bytes: u64,
 }

@@ -291,6 +291,11 @@ pub fn stats(connection: &Connection, now: Timestamp) -> Result<Stats, StoreErro
             stats.oldest_due = Some(stats.oldest_due.map_or(due, |oldest| oldest.min(due)));
         }
     }
+    stats.operational_pending = connection
+        .prepare_cached(
+            "SELECT COUNT(DISTINCT message_id) FROM operational_sends WHERE state = 'Pending'",
+        )?
+        .query_row([], |row| row.get(0))?;
     stats.lanes_held = connection
         .prepare_cached(
             "SELECT COUNT(*) FROM (SELECT DISTINCT webhook_id, integration_id FROM deliveries \

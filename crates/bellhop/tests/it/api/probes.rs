@@ -59,6 +59,7 @@ async fn figures_are_there_from_the_start_and_name_no_webhook() {
         "bellhop_deliveries{state=\"Failed\"} 0",
         "bellhop_oldest_due_delivery_age_seconds 7.0",
         "bellhop_lanes_held 0",
+        "bellhop_operational_messages_pending 0",
         "bellhop_http_requests_total{route=\"/v1/integrations\",method=\"POST\",status=\"201\"} 1",
         "bellhop_http_requests_total{route=\"none\",method=\"any\",status=\"404\"} 1",
         "bellhop_build_info{version=\"0.1.0\"} 1",

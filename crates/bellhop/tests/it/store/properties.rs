@@ -417,7 +417,12 @@ async fn everything(store: &dyn Store, now: Timestamp) -> Vec<String> {
         format!("{:?}", store.due().await.unwrap()),
         format!(
             "{:?}",
-            (stats.deliveries, stats.oldest_due, stats.lanes_held)
+            (
+                stats.deliveries,
+                stats.oldest_due,
+                stats.lanes_held,
+                stats.operational_pending
+            )
         ),
     ];
     let operational = store.operational_messages(ALL).await.unwrap();

@@ -4,6 +4,7 @@ use bellhop::{
     domain::{
         delivery::{Delivery, DeliveryState},
         integration::{Integration, State as IntegrationState},
+        operational::{OperationalMessage, SendState},
         webhook::{Webhook, WebhookState},
     },
     id::{ApplicationId, IntegrationId, WebhookId},
@@ -109,6 +110,11 @@ impl State {
                 stats.oldest_due = Some(oldest.min(next));
             }
         }
+        let is_pending = |message: &&OperationalMessage| {
+            let mut sends = message.sends.iter();
+            sends.any(|send| send.state == SendState::Pending)
+        };
+        stats.operational_pending = self.operational.values().filter(is_pending).count() as u64;
         stats.lanes_held = held.len() as u64;
         stats
     }
