@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use self::{
     batch::Batch,
+    log::Log,
     read::Readers,
     writer::{Request, Writer},
 };
@@ -41,6 +42,7 @@ mod apply;
 mod batch;
 mod claims;
 mod lifecycle;
+mod log;
 mod operational;
 mod purge;
 mod read;
@@ -86,7 +88,9 @@ impl SqliteStore {
         let connection = schema::open_writer(&options.path)?;
         let last = schema::last_id(&connection)?;
         let access = Arc::new(AccessMemory::default());
+        let log = Log::of(&connection);
         let writer = Writer {
+            log,
             connection,
             vault: options.vault.clone(),
             batch: Batch::new(

@@ -17,7 +17,7 @@ const MIGRATIONS: [&str; 3] = [
 const CHECKPOINT_PAGES: u32 = 4096;
 
 /// How long a connection waits for a lock. Only a reader that opens while the writer recovers needs it.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the writer's connection and migrates.
 pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
@@ -29,7 +29,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     // FULL: a commit is on the disk before it is acknowledged.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "journal_size_limit", super::log::LIMIT as i64)?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

@@ -13,6 +13,7 @@ use super::{
     apply::Apply,
     batch::Batch,
     claims,
+    log::Log,
     operational::{self, Telling},
     purge,
     schema::StoreObserver,
@@ -71,6 +72,7 @@ pub struct Writer {
     pub vault: Arc<Vault>,
     pub batch: Batch,
     pub access: Arc<AccessMemory>,
+    pub log: Log,
     pub observer: Arc<dyn StoreObserver>,
 }
 
@@ -110,6 +112,7 @@ impl Writer {
             }
             last_group = writes.len();
             self.write(writes);
+            self.log.keep_short(&self.connection);
             for request in others {
                 if self.answer(request) {
                     return;
