@@ -281,7 +281,12 @@ impl<'a> Lanes<'a> {
             verdict.notes.push(note);
         }
         let mut explained_by = expected.explained_by;
-        if expected.delivered_us.is_some() {
+        // What follows from the failure of a duplicate is no further one: the server knows of no 2xx.
+        let last = expected
+            .arrivals
+            .last()
+            .map(|position| &self.arrivals[*position]);
+        if expected.delivered_us.is_some() && last.is_some_and(Arrival::is_delivered) {
             verdict.duplicates += 1;
             if let Some(fault_us) = self.explanation(expected, arrival.at_us) {
                 *self.duplicates_at.entry(fault_us).or_default() += 1;

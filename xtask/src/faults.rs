@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use clap::Args;
 
+use crate::outside;
 use crate::place;
 use crate::run::{self, Outcome};
 
@@ -22,6 +23,11 @@ pub struct Options {
 
 /// Runs the battery. Whether everything held.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
+    if let Some((first, seeds)) = options.arguments.split_first()
+        && first == "--simulation"
+    {
+        return outside::simulate(seeds);
+    }
     let status = battery(options)?.status().context("starting the battery")?;
     Ok(status.success())
 }

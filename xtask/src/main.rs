@@ -38,7 +38,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Break it in every way, and judge what arrived (arguments go to the battery; try --help)
+    /// Break it in every way, and judge what arrived (arguments go to the battery; try --help); or, with
+    /// `--simulation [SEEDS]` first, do so in simulated time
     #[command(disable_help_flag = true)]
     Faults(faults::Options),
     /// Write `openapi.json` from what the server says of itself

@@ -1,4 +1,4 @@
-//! The program that measures the server from outside, as it is released.
+//! The programs that measure the server and simulate it, as they are released.
 
 use std::process::Command;
 
@@ -22,5 +22,23 @@ pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
         .args(arguments)
         .status()
         .context("starting the bench")?;
+    Ok(status.success())
+}
+
+/// Builds the simulation for release, and hands the arguments over. Seeds that fail are kept where they run again with
+/// every change.
+pub fn simulate(arguments: &[String]) -> anyhow::Result<bool> {
+    let built = place::cargo(["build", "--release", "--package=simulation"])
+        .status()
+        .context("cargo build")?;
+    if !built.success() {
+        return Ok(false);
+    }
+    let status = Command::new(place::target()?.join("release/simulation"))
+        .args(["--keep", "simulation/seeds.txt"])
+        .args(arguments)
+        .current_dir(place::root())
+        .status()
+        .context("starting the simulation")?;
     Ok(status.success())
 }

@@ -1,7 +1,11 @@
 //! "Something committed": hints that wake the dispatcher and live views. Never data: a hint that is
 //! lost costs time, not a message.
 
-use std::{collections::HashSet, sync::Mutex};
+use std::{
+    collections::HashSet,
+    hash::{BuildHasherDefault, DefaultHasher},
+    sync::Mutex,
+};
 
 use tokio::sync::{Notify, broadcast, futures::Notified};
 
@@ -10,10 +14,14 @@ use crate::id::{DeliveryId, WebhookId};
 /// How many events a slow listener may lag behind before it is told that it missed some.
 const EVENTS_KEPT: usize = 4096;
 
+/// Webhooks, each once, in an order that a seed of the simulation repeats: their ids are our own, so nobody needs to be
+/// kept from choosing them.
+pub type WebhookSet = HashSet<WebhookId, BuildHasherDefault<DefaultHasher>>;
+
 /// Where commits are announced.
 #[derive(Debug)]
 pub struct Feed {
-    due: Mutex<HashSet<WebhookId>>,
+    due: Mutex<WebhookSet>,
     wake: Notify,
     operational: Notify,
     events: broadcast::Sender<Event>,
@@ -53,7 +61,7 @@ impl Feed {
     }
 
     /// Takes the webhooks that were said to have something due.
-    pub fn take_due(&self) -> HashSet<WebhookId> {
+    pub fn take_due(&self) -> WebhookSet {
         std::mem::take(&mut *self.due.lock().expect("no holder panics"))
     }
 

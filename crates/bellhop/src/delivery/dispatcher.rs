@@ -20,8 +20,8 @@ use super::{
 use crate::{
     domain::retry::later,
     feed::Feed,
-    id::WebhookId,
-    store::{ClaimRequest, Store, StoreError, Want, WebhookClaims},
+    id::{DeliveryId, WebhookId},
+    store::{ClaimRequest, Fence, Store, StoreError, Want, WebhookClaims},
 };
 
 /// How often the store is asked what is due although nobody said so: the net under the hints.
@@ -58,6 +58,8 @@ pub struct Dispatcher {
     /// Webhooks that have something due later.
     later: BTreeSet<(Timestamp, WebhookId)>,
     in_flight: usize,
+    /// Claims whose attempts were not made or not recorded, until the store has taken them back.
+    owed: Vec<(DeliveryId, Fence, WebhookId)>,
     ended: mpsc::UnboundedSender<Ended>,
     endings: mpsc::UnboundedReceiver<Ended>,
 }
@@ -72,6 +74,7 @@ impl Dispatcher {
             ready: VecDeque::new(),
             later: BTreeSet::new(),
             in_flight: 0,
+            owed: Vec::new(),
             ended,
             endings,
         }
@@ -91,11 +94,14 @@ impl Dispatcher {
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             let pause = self.until_later();
+            // In a fixed order, so that a seed of the simulation repeats a run. Nothing starves: the store is asked at
+            // most once a second, and what a hint wakes for is gathered at the next turn, whatever this one was for.
             tokio::select! {
+                biased;
                 () = &mut stop => break,
-                () = woken => {}
-                ended = self.endings.recv() => self.take_endings(ended).await,
                 _ = poll.tick() => self.look().await,
+                ended = self.endings.recv() => self.take_endings(ended).await,
+                () = woken => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -249,7 +255,6 @@ impl Dispatcher {
     /// Takes an ending and all that have come with it.
     async fn take_endings(&mut self, first: Option<Ended>) {
         let now = self.parts.attempts.clock.now();
-        let mut given_up = Vec::new();
         let mut next = first;
         while let Some(ended) = next {
             self.in_flight -= 1;
@@ -265,25 +270,40 @@ impl Dispatcher {
                 Some(ForWebhook::More(None)) => self.make_ready(ended.webhook_id),
                 Some(ForWebhook::More(Some(at))) => self.plan(ended.webhook_id, at),
                 Some(ForWebhook::Nothing) => {}
-                None => given_up.push((ended.claim, ended.webhook_id)),
+                None => {
+                    let (delivery, fence) = ended.claim;
+                    self.owed.push((delivery, fence, ended.webhook_id));
+                }
             }
             self.forget_idle(ended.webhook_id);
             next = self.endings.try_recv().ok();
         }
-        if !given_up.is_empty() {
-            let claims = given_up.iter().map(|(claim, _)| *claim).collect();
-            if let Err(error) = self.parts.store.release(claims).await {
-                tracing::error!(%error, "claims could not be given back");
-            }
-            let retry = later(self.parts.attempts.clock.now(), STORE_PAUSE);
-            for (_, webhook) in given_up {
-                self.plan(webhook, retry);
-            }
+        self.give_back().await;
+    }
+
+    /// Gives claims back that nothing will come of. What the store does not take now is offered again every second: a
+    /// claim that nobody gives back holds its lane until the next start.
+    async fn give_back(&mut self) {
+        if self.owed.is_empty() {
+            return;
+        }
+        let claims = self
+            .owed
+            .iter()
+            .map(|(delivery, fence, _)| (*delivery, *fence));
+        if let Err(error) = self.parts.store.release(claims.collect()).await {
+            tracing::error!(%error, "claims could not be given back; trying again");
+            return;
+        }
+        let retry = later(self.parts.attempts.clock.now(), STORE_PAUSE);
+        for (_, _, webhook) in std::mem::take(&mut self.owed) {
+            self.plan(webhook, retry);
         }
     }
 
     /// Asks the store what is due, whatever was hinted.
     async fn look(&mut self) {
+        self.give_back().await;
         match self.parts.store.due().await {
             Ok(due) => due
                 .into_iter()

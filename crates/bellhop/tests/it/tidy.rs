@@ -271,7 +271,7 @@ fn the_arrows_hold() {
 #[test]
 fn files_are_short_and_named_for_what_they_are() {
     let mut complaints = Vec::new();
-    for part in ["crates", "bench", "xtask", "faults", "zoo"] {
+    for part in ["crates", "bench", "xtask", "faults", "simulation", "zoo"] {
         for file in files(&root().join(part)) {
             complaints.extend(judge_file(&below(&file, &root()), &read(&file)));
         }

@@ -6,18 +6,19 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use nix::errno::Errno;
-use tokio::{net::TcpStream, time::timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tower::Service;
 
 use super::{
     EgressPolicy, FLIGHT, Flight, Phase, Resolve, ResolveError, Roots, TargetHost,
     address::canonical,
+    dial::{Dial, Tcp, Wire},
     flight::micros,
     stream::{ConnectionFacts, Stream, Transport},
     tls::{Tls, is_https},
@@ -57,6 +58,7 @@ pub struct Connector {
 struct Shared {
     policy: Arc<EgressPolicy>,
     resolver: Arc<dyn Resolve>,
+    dial: Arc<dyn Dial>,
     tls: Tls,
 }
 
@@ -69,10 +71,21 @@ struct Judged {
 impl Connector {
     /// A connector under a policy.
     pub fn new(policy: Arc<EgressPolicy>, resolver: Arc<dyn Resolve>, roots: Roots) -> Self {
+        Self::over(Arc::new(Tcp), policy, resolver, roots)
+    }
+
+    /// The same over another network.
+    pub fn over(
+        dial: Arc<dyn Dial>,
+        policy: Arc<EgressPolicy>,
+        resolver: Arc<dyn Resolve>,
+        roots: Roots,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 policy,
                 resolver,
+                dial,
                 tls: Tls::new(roots),
             }),
         }
@@ -116,11 +129,11 @@ impl Shared {
 
         reach(Phase::Connect);
         let began = Instant::now();
-        let deadline = tokio::time::Instant::from_std(began + connect_timeout);
+        let deadline = began + connect_timeout;
         fault_point!("connect-before");
-        let tcp = dial(&judged.sockets, deadline).await?;
+        let wire = dial(&*self.dial, &judged.sockets, deadline).await?;
         fault_point!("connect-after");
-        let remote = self.judge_connected(&tcp, &judged.sockets)?;
+        let remote = self.judge_connected(&*wire, &judged.sockets)?;
         let connect_us = micros(began.elapsed());
         let facts = |tls_us| {
             Arc::new(ConnectionFacts::new(
@@ -131,12 +144,12 @@ impl Shared {
             ))
         };
         if !https {
-            return Ok(Stream::new(Transport::Plain(tcp), facts(None)));
+            return Ok(Stream::new(Transport::Plain(wire), facts(None)));
         }
 
         reach(Phase::Tls);
         let tls_began = Instant::now();
-        let tls = timeout_at(deadline, self.tls.connect(&host, tcp))
+        let tls = timeout_at(deadline, self.tls.connect(&host, wire))
             .await
             .map_err(|_| {
                 ConnectError::new(
@@ -206,12 +219,12 @@ impl Shared {
     /// Looks at the connection's ends: the other one must be a judged address, and not Bellhop itself.
     fn judge_connected(
         &self,
-        tcp: &TcpStream,
+        wire: &dyn Wire,
         judged: &[SocketAddr],
     ) -> Result<IpAddr, ConnectError> {
-        let (peer, local) = tcp
+        let (peer, local) = wire
             .peer_addr()
-            .and_then(|peer| Ok((peer, tcp.local_addr()?)))
+            .and_then(|peer| Ok((peer, wire.local_addr()?)))
             .map_err(|error| connect_failed(&error, "the new connection"))?;
         let refused = |detail: String| Err(ConnectError::new(Cause::Internal, detail));
         if !judged.contains(&peer) {
@@ -239,20 +252,17 @@ fn reach(phase: Phase) {
 
 /// Tries the addresses in turn, each with its share of the time that is left.
 async fn dial(
+    dial: &dyn Dial,
     sockets: &[SocketAddr],
-    deadline: tokio::time::Instant,
-) -> Result<TcpStream, ConnectError> {
+    deadline: Instant,
+) -> Result<Box<dyn Wire>, ConnectError> {
     let mut last_error = None;
     let tried = sockets.len().min(TRIED_ADDRESSES);
     for (index, socket) in sockets.iter().take(tried).enumerate() {
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / (tried - index) as u32;
-        match timeout_at(now + share, TcpStream::connect(socket)).await {
-            Ok(Ok(tcp)) => {
-                tcp.set_nodelay(true)
-                    .map_err(|error| connect_failed(&error, &socket.to_string()))?;
-                return Ok(tcp);
-            }
+        match timeout_at(now + share, dial.dial(*socket)).await {
+            Ok(Ok(wire)) => return Ok(wire),
             Ok(Err(error)) => last_error = Some(connect_failed(&error, &socket.to_string())),
             Err(_) => {
                 let detail = format!("{socket} did not take the connection in time");

@@ -5,8 +5,10 @@ use std::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 tokio::task_local! {
     /// The request that is being polled. The HTTP client gives a connector nothing but a URI, and polls it in the

@@ -11,6 +11,7 @@
 
 mod address;
 mod connect;
+mod dial;
 mod flight;
 mod judge_url;
 mod names;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use address::{AddressKind, AddressRefused, canonical, judge_addr};
 pub use connect::{ConnectError, Connector};
+pub use dial::{Dial, Tcp, Wire};
 pub(in crate::delivery) use flight::{FLIGHT, Flight, Phase, micros};
 pub use network::{Network, NetworkError};
 pub use policy::{EgressPolicy, PortRange, PortRangeError};

@@ -9,17 +9,17 @@ use std::{
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    time::Instant,
 };
 use tokio_rustls::client::TlsStream;
 
-use super::flight::micros;
+use super::{dial::Wire, flight::micros};
 
 /// The most bytes that one response may take on the wire, informational responses, headers and chunk framing
 /// included. The body has a limit of its own; this one stops what never becomes a body.
@@ -141,9 +141,9 @@ pub struct Stream {
 #[derive(Debug)]
 pub enum Transport {
     /// Plain http, inside an allowed network.
-    Plain(TcpStream),
+    Plain(Box<dyn Wire>),
     /// https.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Box<dyn Wire>>>),
 }
 
 impl Stream {

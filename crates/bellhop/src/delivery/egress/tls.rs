@@ -7,10 +7,10 @@ use rustls::{
     CertificateError, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName},
 };
-use tokio::{net::TcpStream, sync::OnceCell};
+use tokio::sync::OnceCell;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{ConnectError, TargetHost};
+use super::{ConnectError, TargetHost, dial::Wire};
 use crate::domain::cause::Cause;
 
 /// Whose certificates are trusted.
@@ -44,8 +44,8 @@ impl Tls {
     pub async fn connect(
         &self,
         host: &TargetHost,
-        tcp: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, ConnectError> {
+        wire: Box<dyn Wire>,
+    ) -> Result<TlsStream<Box<dyn Wire>>, ConnectError> {
         let config = self.config.get_or_try_init(|| self.load()).await?;
         let name = match host {
             TargetHost::Ip(ip) => ServerName::from(*ip),
@@ -57,7 +57,7 @@ impl Tls {
             })?,
         };
         TlsConnector::from(Arc::clone(config))
-            .connect(name, tcp)
+            .connect(name, wire)
             .await
             .map_err(|error| classify_handshake(&error))
     }

@@ -1,8 +1,9 @@
 //! From what was seen of an exchange to what is recorded of it.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use http::StatusCode;
+use tokio::time::Instant;
 
 use super::{
     RetryAfter, Verdict,

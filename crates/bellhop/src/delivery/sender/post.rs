@@ -9,7 +9,7 @@ use hyper_util::{
     client::legacy::{self, Client},
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::{
     RetryAfter, Verdict,
@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     delivery::egress::{
-        ConnectionFacts, Connector, EgressPolicy, FLIGHT, Flight, Resolve, Roots, SystemResolver,
-        TargetUrl,
+        ConnectionFacts, Connector, Dial, EgressPolicy, FLIGHT, Flight, Resolve, Roots,
+        SystemResolver, TargetUrl, Tcp,
     },
     domain::{cause::Cause, webhook::MAX_IN_FLIGHT},
 };
@@ -39,6 +39,8 @@ pub struct SenderOptions {
     pub policy: Arc<EgressPolicy>,
     /// Who finds addresses.
     pub resolver: Arc<dyn Resolve>,
+    /// What opens connections.
+    pub dial: Arc<dyn Dial>,
     /// Whose certificates are trusted.
     pub roots: Roots,
     /// How many idle connections are kept for one origin.
@@ -54,6 +56,7 @@ impl SenderOptions {
         Self {
             policy,
             resolver: Arc::new(SystemResolver::new()),
+            dial: Arc::new(Tcp),
             roots: Roots::System,
             max_idle_per_host: MAX_IN_FLIGHT as usize,
             idle_timeout: Duration::from_mins(1),
@@ -118,7 +121,12 @@ pub struct Sender {
 impl Sender {
     /// A sender with an empty pool. Opens nothing and reads nothing yet.
     pub fn new(options: SenderOptions) -> Self {
-        let connector = Connector::new(options.policy, options.resolver, options.roots);
+        let connector = Connector::over(
+            options.dial,
+            options.policy,
+            options.resolver,
+            options.roots,
+        );
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(options.idle_timeout)
@@ -133,7 +141,7 @@ impl Sender {
     pub async fn post(&self, request: PostRequest<'_>) -> Exchange {
         let flight = Arc::new(Flight::new(request.connect_timeout));
         let timeout = request.timeout;
-        let deadline = Instant::from_std(flight.started + timeout);
+        let deadline = flight.started + timeout;
         let of_query = request.target.query_values().iter().map(Vec::as_slice);
         let scrubber = Scrubber::new(request.secrets.iter().copied().chain(of_query));
         let limits = Limits {
