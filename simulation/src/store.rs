@@ -14,6 +14,7 @@ use std::{
 use async_trait::async_trait;
 use bellhop::{
     domain::{
+        access::Access,
         api_key::ApiKey,
         delivery::{Attempt, Delivery},
         enterprise::{Application, Enterprise},
@@ -181,6 +182,7 @@ reads! {
     webhook(id: WebhookId) -> Option<Webhook>;
     webhooks(of: Option<ApplicationId>, page: Page) -> Vec<Webhook>;
     integration(id: IntegrationId) -> Option<Integration>;
+    access(id: IntegrationId) -> Option<Arc<Access>>;
     integrations(filter: IntegrationFilter, page: Page) -> Vec<Integration>;
     messages(of: IntegrationId, after: u64, limit: u32) -> Vec<StoredMessage>;
     delivery(id: DeliveryId) -> Option<Delivery>;

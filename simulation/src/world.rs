@@ -43,7 +43,7 @@ const TROUBLE: Duration = Duration::from_secs(90);
 /// When all is well again, everything must have arrived within this.
 const SETTLE_WITHIN: Duration = Duration::from_mins(30);
 /// The longest pause between two looks whether it has.
-const LOOK_EVERY_AT_MOST: Duration = Duration::from_secs(60);
+const LOOK_EVERY_AT_MOST: Duration = Duration::from_mins(1);
 /// After the last arrival that is waited for, what must not come has this long to come.
 const LISTEN_ON: Duration = Duration::from_secs(20);
 /// Waits before the tries of a delivery, in seconds. So many of them that no schedule is used up by trouble.
