@@ -121,6 +121,7 @@ fn open(database: &Path, of: &Surroundings) -> anyhow::Result<SqliteStore> {
         path: database.to_owned(),
         vault: Arc::new(vault),
         random: Arc::new(of.random.clone()),
+        destinations: Vec::new(),
         observer: Arc::new(NobodyCounts),
     })?)
 }

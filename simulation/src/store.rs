@@ -19,13 +19,15 @@ use bellhop::{
         delivery::{Attempt, Delivery},
         enterprise::{Application, Enterprise},
         integration::Integration,
+        operational::OperationalMessage,
         webhook::Webhook,
     },
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, WebhookId},
     store::{
         Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence, IntegrationFilter,
-        MessageBody, Page, Purge, Purged, Receipt, Recorded, Stats, Store, StoreError,
-        StoredMessage, WebhookClaims, sqlite::SqliteStore,
+        MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged,
+        Receipt, Recorded, Stats, Store, StoreError, StoredMessage, WebhookClaims,
+        sqlite::SqliteStore,
     },
 };
 use jiff::Timestamp;
@@ -192,5 +194,8 @@ reads! {
     keys() -> Vec<ApiKey>;
     key(id: KeyId) -> Option<ApiKey>;
     stats(now: Timestamp) -> Stats;
+    operational_due(request: OperationalRequest) -> OperationalDue;
+    record_operational(attempted: OperationalAttempted) -> bool;
+    operational_messages(page: Page) -> Vec<OperationalMessage>;
     close() -> ();
 }
