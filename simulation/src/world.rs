@@ -42,6 +42,8 @@ use crate::{
 const TROUBLE: Duration = Duration::from_secs(90);
 /// When all is well again, everything must have arrived within this.
 const SETTLE_WITHIN: Duration = Duration::from_mins(30);
+/// The same with a planted bug, of which some send the same again and again until then.
+const PLANTED_SETTLES_WITHIN: Duration = Duration::from_mins(2);
 /// The longest pause between two looks whether it has.
 const LOOK_EVERY_AT_MOST: Duration = Duration::from_mins(1);
 /// After the last arrival that is waited for, what must not come has this long to come.
@@ -319,7 +321,11 @@ impl World {
     async fn settle(&self) {
         let began = Instant::now();
         let mut pause = Duration::from_secs(2);
-        while began.elapsed() < SETTLE_WITHIN && !checker::missing(&self.evidence()).is_empty() {
+        let within = match self.of.plant {
+            None => SETTLE_WITHIN,
+            Some(_) => PLANTED_SETTLES_WITHIN,
+        };
+        while began.elapsed() < within && !checker::missing(&self.evidence()).is_empty() {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LOOK_EVERY_AT_MOST);
         }

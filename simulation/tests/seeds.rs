@@ -1,5 +1,6 @@
 //! The short form of the simulation, and what it must find.
 
+use faults::report::Verdict;
 use simulation::{Plant, run, run_planted, seeds};
 
 /// How many seeds run with every change.
@@ -36,9 +37,16 @@ fn a_seed_repeats_its_run() {
 #[test]
 fn planted_bugs_are_found() {
     for plant in Plant::ALL {
-        let found = (1..=40).find(|seed| !run_planted(*seed, plant).unwrap().verdict.holds());
-        let seed = found.unwrap_or_else(|| panic!("{plant:?} was not found in 40 seeds"));
-        let verdict = run_planted(seed, plant).unwrap().verdict;
+        let shows = |verdict: &Verdict| match plant {
+            Plant::RetryTimerLost => verdict.lost,
+            Plant::LaneDoesNotWait => verdict.order_violations,
+            Plant::PausesForgotten => verdict.early,
+            Plant::RecordForgotten => verdict.unexplained_duplicates,
+            Plant::BodyMadeAgain => verdict.phantom,
+        };
+        let mut verdicts = (1..=40).map(|seed| (seed, run_planted(seed, plant).unwrap().verdict));
+        let found = verdicts.find(|(_, verdict)| shows(verdict) > 0);
+        let (seed, verdict) = found.unwrap_or_else(|| panic!("{plant:?} was not found"));
         println!("{plant:?}: seed {seed}: {verdict}");
     }
 }
