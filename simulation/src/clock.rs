@@ -42,6 +42,11 @@ impl SimulatedClock {
             .push(Jump { at, by_ms });
     }
 
+    /// Whether it has jumped so far.
+    pub fn has_jumped(&self) -> bool {
+        !self.jumps.lock().expect("no holder panics").is_empty()
+    }
+
     /// Microseconds since the beginning, jumps forward included and jumps back left out: it never falls, and no wait that
     /// the time of day says is over is longer in it.
     pub fn elapsed_us(&self) -> u64 {

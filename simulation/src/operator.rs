@@ -207,6 +207,9 @@ impl Platform {
             sequence: integration.sequence,
             action: action.to_owned(),
             body: self.body(action, integration, token.unwrap_or_default()),
+            // For what judges introspections, of which there are none here.
+            asked_us: 0,
+            at_us: 0,
         };
         self.acknowledged
             .lock()

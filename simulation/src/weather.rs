@@ -120,9 +120,12 @@ impl Weather {
 
     /// Notes a fault.
     pub fn note(&self, kind: &str) {
+        let at_us = self.clock.elapsed_us();
         let fault = Fault {
             kind: kind.to_owned(),
-            at_us: self.clock.elapsed_us(),
+            at_us,
+            ends_us: at_us,
+            explains_duplicates: true,
         };
         self.faults.lock().expect("no holder panics").push(fault);
     }

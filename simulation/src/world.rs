@@ -22,7 +22,7 @@ use bellhop::{
 use bellhop_webhook::{Action, Profile};
 use faults::{
     checker,
-    log::{Evidence, Subscribed},
+    log::{ClockSet, Evidence, Subscribed},
     report::Verdict,
 };
 use tokio::{task::JoinSet, time::Instant};
@@ -342,6 +342,16 @@ impl World {
             webhooks: webhooks.map(|each| each.subscribed.clone()).collect(),
             acknowledged: self.platform.acknowledged(),
             faults: self.of.weather.faults(),
+            // The times in the logs have the jumps in them already; this says that there were some.
+            clock: if self.of.clock.has_jumped() {
+                vec![ClockSet {
+                    at_us: 0,
+                    offset_s: 0,
+                }]
+            } else {
+                Vec::new()
+            },
+            ..Evidence::default()
         }
     }
 }
