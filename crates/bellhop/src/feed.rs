@@ -24,6 +24,7 @@ pub struct Feed {
     due: Mutex<WebhookSet>,
     wake: Notify,
     operational: Notify,
+    replays: Notify,
     events: broadcast::Sender<Event>,
 }
 
@@ -42,6 +43,7 @@ impl Default for Feed {
             due: Mutex::default(),
             wake: Notify::new(),
             operational: Notify::new(),
+            replays: Notify::new(),
             events: broadcast::Sender::new(EVENTS_KEPT),
         }
     }
@@ -78,6 +80,16 @@ impl Feed {
     /// Waits until there may be an operational message to send. Register before looking.
     pub fn operational_woken(&self) -> Notified<'_> {
         self.operational.notified()
+    }
+
+    /// Says that a run may go on.
+    pub fn wake_replays(&self) {
+        self.replays.notify_one();
+    }
+
+    /// Waits until a run may go on. Register before looking.
+    pub fn replays_woken(&self) -> Notified<'_> {
+        self.replays.notified()
     }
 
     /// Tells live views. Nobody listening is fine.

@@ -52,6 +52,8 @@ ids! {
     KeyId
     /// Of an operational message. Later messages have greater ids.
     OperationalMessageId
+    /// Of a replay in bulk or a backfill.
+    ReplayId
 }
 
 /// Makes identifiers that grow with time (UUID version 7, RFC 9562 section 5.7), so that indexes

@@ -190,6 +190,7 @@ impl Lifecycle {
             match written {
                 Written::Webhook(webhook) => self.feed.tell(Event::Webhook(webhook.id)),
                 Written::Delivery(delivery) => self.feed.tell(Event::Delivery(delivery.id)),
+                Written::Replay { .. } => self.feed.wake_replays(),
                 _ => {}
             }
             self.feed.due(due.iter().copied());

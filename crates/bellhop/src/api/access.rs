@@ -42,9 +42,10 @@ operations! {
     Application:
         GetApplication ListApplications
         CreateWebhook ListApplicationWebhooks ListWebhooks GetWebhook UpdateWebhook DeleteWebhook
-        PauseWebhook ResumeWebhook TestWebhook RotateSecret
+        PauseWebhook ResumeWebhook TestWebhook RotateSecret BackfillWebhook
         GetIntegration ListIntegrations ListMessages
-        ListDeliveries GetDelivery ReplayDelivery DiscardDelivery;
+        ListDeliveries GetDelivery ReplayDelivery DiscardDelivery
+        StartReplay ListReplays GetReplay PauseReplay ResumeReplay CancelReplay;
     Introspection:
         IntrospectAccessToken;
 }

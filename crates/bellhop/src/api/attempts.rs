@@ -38,6 +38,8 @@ pub struct SentTo {
 pub struct AttemptObject {
     /// 1, 2, 3 …
     number: u32,
+    /// Whether it was made because a person asked (a replay), and not by the schedule.
+    is_replay: bool,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
     started_utc: UtcMillisecond,
@@ -159,8 +161,12 @@ impl SentTo {
             ("bellhop-attempt", attempt.number.to_string()),
             ("traceparent", attempt.traceparent.clone()),
         ];
+        let replay = attempt
+            .is_replay
+            .then(|| ("bellhop-replay", "true".to_owned()));
         let own = headers
             .into_iter()
+            .chain(replay)
             .map(|(name, value)| (name.to_owned(), value));
         let extra = self
             .extra
@@ -181,6 +187,7 @@ impl AttemptObject {
         };
         Self {
             number: attempt.number,
+            is_replay: attempt.is_replay,
             started_utc: UtcMillisecond(attempt.started),
             duration_ms: milliseconds(attempt.duration.as_micros() as u64),
             outcome: if attempt.cause.is_none() {

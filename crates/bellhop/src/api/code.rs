@@ -76,6 +76,11 @@ codes! {
         "The same request is being worked on",
         "Another request with this Idempotency-Key has not been answered yet. Wait a moment, then send it again: you \
          get the first one's answer.";
+    PreviewOutdated, "preview_outdated", CONFLICT,
+        "What would be sent is not what was previewed",
+        "What fits the filter has changed since the dry run, or the dry run is more than an hour old. Counts says how \
+         it is now. Make another dry run and start the replay with its Token. A filter by State or an earlier ToUtc \
+         keeps new deliveries out.";
     PreconditionFailed, "precondition_failed", PRECONDITION_FAILED,
         "It was changed since you read it",
         "The If-Match header names a version that is not the present one. Read it again, then decide again.";

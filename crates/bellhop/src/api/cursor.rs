@@ -25,6 +25,8 @@ pub enum List {
     Keys,
     /// Operational messages.
     OperationalMessages,
+    /// Replays in bulk and backfills.
+    Replays,
 }
 
 /// Writes a cursor: after this position.

@@ -65,6 +65,9 @@ pub struct DeliveryObject {
     cause: Option<&'static str>,
     /// Why a person discarded it.
     reason: Option<String>,
+    /// Whether its integration has a later message: what this one says may no longer hold, and a replay of it comes
+    /// late.
+    is_stale: bool,
     /// How many attempts were made.
     attempt_count: u32,
     /// When it is tried next; null behind an earlier one of its lane, and when it has ended.
@@ -187,6 +190,7 @@ impl From<Delivery> for DeliveryObject {
             state: delivery.state.as_str(),
             cause: delivery.cause.map(Cause::as_str),
             reason: delivery.reason,
+            is_stale: delivery.is_stale,
             attempt_count: delivery.attempt_count,
             next_attempt_utc: delivery.next_attempt.map(UtcMillisecond),
             created_utc: second(delivery.created),

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     code::{Code, Flaw},
+    replay_objects::ReplayCounts,
     reply::Reply,
 };
 use crate::{
@@ -30,6 +31,7 @@ struct Inner {
     allowed_commands: Option<Vec<&'static str>>,
     headers: Vec<(HeaderName, HeaderValue)>,
     missing: Option<Noun>,
+    counts: Option<ReplayCounts>,
 }
 
 /// What is wrong at one place of the request.
@@ -71,6 +73,9 @@ pub struct Problem {
     /// The commands that would change something in that state.
     #[serde(rename = "AllowedCommands", skip_serializing_if = "Option::is_none")]
     allowed_commands: Option<Vec<&'static str>>,
+    /// What a replay would be about now.
+    #[serde(rename = "Counts", skip_serializing_if = "Option::is_none")]
+    counts: Option<ReplayCounts>,
 }
 
 impl ApiError {
@@ -84,6 +89,7 @@ impl ApiError {
             allowed_commands: None,
             headers: Vec::new(),
             missing: None,
+            counts: None,
         }))
     }
 
@@ -114,6 +120,14 @@ impl ApiError {
     /// The state forbids something that is not a command of an integration.
     pub fn not_now(detail: impl Into<String>) -> Self {
         Self::new(Code::NotAllowedInState, detail)
+    }
+
+    /// With what a replay would be about now, if it is that the preview was outdated.
+    pub fn with_counts(mut self, counts: ReplayCounts) -> Self {
+        if self.0.code == Code::PreviewOutdated {
+            self.0.counts = Some(counts);
+        }
+        self
     }
 
     /// With a header on the answer.
@@ -158,6 +172,7 @@ impl ApiError {
             errors: inner.errors,
             state: inner.state,
             allowed_commands: inner.allowed_commands,
+            counts: inner.counts,
         };
         let body = serde_json::to_vec(&problem).expect("texts and numbers always serialise");
         let mut reply = Reply::of(status, "application/problem+json", Bytes::from(body));
@@ -238,6 +253,11 @@ impl From<CommitError> for ApiError {
                 Code::PreconditionFailed,
                 "It was changed since you read it: If-Match names an older version.",
             ),
+            CommitError::Outdated => Self::new(
+                Code::PreviewOutdated,
+                "What this replay is about has changed since the dry run, or the dry run is more than an hour old. \
+                 Look at Counts, and make another dry run.",
+            ),
             CommitError::KeyReused => Self::new(
                 Code::IdempotencyKeyReused,
                 "This Idempotency-Key was used within the last 24 hours for another request.",
@@ -274,6 +294,6 @@ impl From<StoreError> for ApiError {
 fn article(noun: Noun) -> &'static str {
     match noun {
         Noun::Enterprise | Noun::Application | Noun::Integration | Noun::Key => "an",
-        Noun::Webhook | Noun::Delivery => "a",
+        Noun::Webhook | Noun::Delivery | Noun::Replay => "a",
     }
 }

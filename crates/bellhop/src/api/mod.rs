@@ -42,6 +42,9 @@ mod preconditions;
 mod probes;
 mod query;
 mod rate;
+mod replay_objects;
+mod replay_token;
+mod replays;
 mod reply;
 
 mod routes;

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use super::{
     ApiError, Reply, applications, deliveries, delivery_commands, enterprises, error,
     integration_commands, integrations, introspect, keys, messages, openapi_messages,
-    operational_messages, probes, routes, state::ApiState, webhook_commands, webhooks,
+    operational_messages, probes, replays, routes, state::ApiState, webhook_commands, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -55,6 +55,13 @@ use super::{
         deliveries::get,
         delivery_commands::replay,
         delivery_commands::discard,
+        replays::start,
+        replays::list,
+        replays::get,
+        replays::pause,
+        replays::resume,
+        replays::cancel,
+        replays::backfill,
         introspect::introspect,
         keys::create,
         keys::list,

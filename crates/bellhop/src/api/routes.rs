@@ -16,7 +16,7 @@ use super::{
     deliveries, delivery_commands, docs, enterprises,
     error::ApiError,
     integration_commands as commands, integrations, introspect, keys, messages, openapi,
-    operational_messages, probes,
+    operational_messages, probes, replays,
     serve::{endpoint, public, refuse},
     state::ApiState,
     webhook_commands, webhooks,
@@ -69,6 +69,7 @@ routes! {
     endpoint ResumeWebhook          POST   "/v1/webhooks/{Id}/resume"           webhook_commands::resume;
     endpoint TestWebhook            POST   "/v1/webhooks/{Id}/test"             webhook_commands::test;
     endpoint RotateSecret           POST   "/v1/webhooks/{Id}/rotate-secret"    webhook_commands::rotate_secret;
+    endpoint BackfillWebhook        POST   "/v1/webhooks/{Id}/backfill"         replays::backfill;
 
     endpoint CreateIntegration      POST   "/v1/integrations"                   integrations::create;
     endpoint ListIntegrations       GET    "/v1/integrations"                   integrations::list;
@@ -85,6 +86,13 @@ routes! {
     endpoint GetDelivery            GET    "/v1/deliveries/{Id}"                deliveries::get;
     endpoint ReplayDelivery         POST   "/v1/deliveries/{Id}/replay"         delivery_commands::replay;
     endpoint DiscardDelivery        POST   "/v1/deliveries/{Id}/discard"        delivery_commands::discard;
+
+    endpoint StartReplay            POST   "/v1/replays"                        replays::start;
+    endpoint ListReplays            GET    "/v1/replays"                        replays::list;
+    endpoint GetReplay              GET    "/v1/replays/{Id}"                   replays::get;
+    endpoint PauseReplay            POST   "/v1/replays/{Id}/pause"             replays::pause;
+    endpoint ResumeReplay           POST   "/v1/replays/{Id}/resume"            replays::resume;
+    endpoint CancelReplay           POST   "/v1/replays/{Id}/cancel"            replays::cancel;
 
     endpoint IntrospectAccessToken  POST   "/v1/access-tokens/introspect"       introspect::introspect;
 

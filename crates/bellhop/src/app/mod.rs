@@ -16,6 +16,7 @@ use crate::{
         egress::{EgressPolicy, Roots},
         operational::Operational,
         prepared::Directory,
+        replays::ReplayRunner,
         retention::Retention,
         sender::{Sender, SenderOptions},
     },
@@ -56,6 +57,7 @@ pub struct App {
     dispatcher: Dispatcher,
     operational: Operational,
     retention: Retention,
+    replays: ReplayRunner,
     drain: Duration,
 }
 
@@ -105,6 +107,7 @@ impl App {
             max_in_flight: config.max_in_flight,
         }));
         let retention = Retention::new(store.clone(), parts.clock.clone(), config.keep);
+        let replays = ReplayRunner::new(store.clone(), feed.clone(), parts.clock.clone());
         let lifecycle = Lifecycle::new(
             store.clone(),
             feed.clone(),
@@ -134,6 +137,7 @@ impl App {
             dispatcher,
             operational,
             retention,
+            replays,
             drain: config.drain,
         })
     }
@@ -156,6 +160,7 @@ impl App {
         let dispatcher = tokio::spawn(self.dispatcher.run(wait(stopped.clone()), self.drain));
         let operational = tokio::spawn(self.operational.run(wait(stopped.clone()), self.drain));
         let retention = tokio::spawn(self.retention.run(wait(stopped.clone())));
+        let replays = tokio::spawn(self.replays.run(wait(stopped.clone())));
         let router = api::router(self.state.clone());
         let server = tokio::spawn(listen::serve(
             self.listener,
@@ -167,6 +172,7 @@ impl App {
         self.state.drain();
         let _ = stopping.send(true);
         server.await.context("the listener stopped")?;
+        replays.await.context("the replays stopped")?;
         dispatcher.await.context("the dispatcher stopped")?;
         operational
             .await

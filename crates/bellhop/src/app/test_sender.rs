@@ -37,6 +37,7 @@ impl TestSender for WebhookTest {
             sequence: 0,
             previous: 0,
             number: 1,
+            is_replay: false,
             body: body.clone(),
         };
         let prepared = Prepared::new(webhook, &self.policy, self.attempts.clock.now());

@@ -25,6 +25,7 @@ const ACTION: HeaderName = HeaderName::from_static("bellhop-action");
 const SEQUENCE: HeaderName = HeaderName::from_static("bellhop-sequence");
 const PREVIOUS: HeaderName = HeaderName::from_static("bellhop-previous");
 const NUMBER: HeaderName = HeaderName::from_static("bellhop-attempt");
+const REPLAY: HeaderName = HeaderName::from_static("bellhop-replay");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is said of a body that was erased.
@@ -55,6 +56,8 @@ pub struct Outgoing {
     pub previous: u64,
     /// The number of this attempt.
     pub number: u32,
+    /// See [`Claim::is_replay`].
+    pub is_replay: bool,
     /// The exact bytes.
     pub body: Bytes,
 }
@@ -62,15 +65,17 @@ pub struct Outgoing {
 impl Attempts {
     /// Makes the attempt of a claim, and decides what it means.
     pub async fn deliver(&self, claim: Claim, webhook: &Prepared) -> Attempted {
+        let is_replay = claim.is_replay();
         let outgoing = claim.body.clone().map(|body| Outgoing {
             message_id: claim.message_id().to_string(),
             action: claim.action,
             sequence: claim.sequence,
             previous: claim.previous,
             number: claim.number,
+            is_replay,
             body,
         });
-        let (attempt, retry_after) = if let Some(outgoing) = outgoing {
+        let (mut attempt, retry_after) = if let Some(outgoing) = outgoing {
             self.send(&outgoing, webhook).await
         } else {
             (
@@ -78,6 +83,7 @@ impl Attempts {
                 None,
             )
         };
+        attempt.is_replay = is_replay;
         let outcome = match attempt.cause {
             None => Outcome::Succeeded,
             Some(cause) => Outcome::Failed { cause, retry_after },
@@ -181,6 +187,9 @@ fn headers(
     headers.insert(SEQUENCE, HeaderValue::from(outgoing.sequence));
     headers.insert(PREVIOUS, HeaderValue::from(outgoing.previous));
     headers.insert(NUMBER, HeaderValue::from(outgoing.number));
+    if outgoing.is_replay {
+        headers.insert(REPLAY, HeaderValue::from_static("true"));
+    }
     headers.insert(TRACEPARENT, text(trace));
     headers
 }
@@ -229,6 +238,7 @@ fn attempt(
     });
     Attempt {
         number,
+        is_replay: false,
         started,
         duration,
         cause,
@@ -245,6 +255,7 @@ fn attempt(
 fn unsent(number: u32, started: Timestamp, cause: Cause, detail: String) -> Attempt {
     Attempt {
         number,
+        is_replay: false,
         started,
         duration: Duration::ZERO,
         cause: Some(cause),

@@ -7,6 +7,7 @@ mod line;
 pub mod operational;
 mod pace;
 pub mod prepared;
+pub mod replays;
 pub mod retention;
 pub mod sender;
 mod under_way;

@@ -81,6 +81,7 @@ impl UnderWay {
                 .observer
                 .first_attempt(Duration::try_from(waited).unwrap_or_default());
         }
+        let is_of_run = claim.replay_id.is_some();
         let attempted = parts.attempts.deliver(claim, &webhook).await;
         parts
             .observer
@@ -92,6 +93,9 @@ impl UnderWay {
             parts.feed.operational();
         }
         parts.feed.tell(Event::Delivery(delivery));
+        if is_of_run {
+            parts.feed.wake_replays();
+        }
         if let Some(ended) = &mut self.ended {
             ended.webhook = Some(webhook.clone());
             ended.result = match (recorded, next) {

@@ -44,6 +44,8 @@ pub struct Delivery {
     pub created: Timestamp,
     /// When it ended.
     pub ended: Option<Timestamp>,
+    /// Whether its integration has a later message, so that what it says may no longer hold.
+    pub is_stale: bool,
 }
 
 /// Where a delivery stands.
@@ -64,6 +66,8 @@ pub enum DeliveryState {
 pub struct Attempt {
     /// 1, 2, 3 …
     pub number: u32,
+    /// Whether it was made because a person asked, and not by the schedule.
+    pub is_replay: bool,
     /// When it began.
     pub started: Timestamp,
     /// How long it took.

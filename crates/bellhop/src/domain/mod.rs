@@ -11,6 +11,7 @@ pub mod integration;
 pub mod masked;
 pub mod operational;
 pub mod operational_mail;
+pub mod replay;
 pub mod retry;
 pub mod secret_text;
 pub mod webhook;

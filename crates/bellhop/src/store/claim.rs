@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     domain::delivery::{Attempt, DeliveryState, Next, WebhookEffect},
-    id::{DeliveryId, IntegrationId, WebhookId},
+    id::{DeliveryId, IntegrationId, ReplayId, WebhookId},
 };
 
 /// Who holds a claim, so that a holder that was stopped for too long cannot record.
@@ -76,6 +76,8 @@ pub struct Claim {
     pub created: Timestamp,
     /// The bytes to send; `None` if they were erased.
     pub body: Option<Bytes>,
+    /// The run that it belongs to, if it was made due or made by one.
+    pub replay_id: Option<ReplayId>,
 }
 
 /// An attempt that was made.
@@ -108,6 +110,11 @@ pub enum Recorded {
 }
 
 impl Claim {
+    /// Whether the attempt is made because a person asked, and not by the schedule.
+    pub fn is_replay(&self) -> bool {
+        self.state != DeliveryState::Pending || self.planned.is_some()
+    }
+
     /// The id of the message.
     pub fn message_id(&self) -> MessageId {
         MessageId::new(self.integration_id.0, self.sequence)

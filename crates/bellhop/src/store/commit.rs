@@ -6,18 +6,19 @@ use bellhop_webhook::Requestor;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::StoreError;
+use super::{NewReplay, Replay, ReplayStep, StoreError};
 use crate::{
     domain::{
         api_key::ApiKey,
         delivery::Delivery,
         enterprise::{Application, Enterprise},
         integration::{Command, Integration, NewIntegration, Refused},
+        replay::ReplayCommand,
         retry::RetrySchedule,
         secret_text::SecretText,
         webhook::{ActionFilter, Webhook, WebhookSecret, WebhookState},
     },
-    id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, WebhookId},
+    id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, ReplayId, WebhookId},
 };
 use bellhop_webhook::Profile;
 
@@ -109,6 +110,17 @@ pub enum Write {
         /// Why.
         reason: String,
     },
+    /// Starts a replay in bulk or a backfill.
+    StartReplay(Box<NewReplay>),
+    /// Moves a run on.
+    StepReplay(Box<ReplayStep>),
+    /// Pauses, resumes or cancels a run.
+    CommandReplay {
+        /// Which.
+        id: ReplayId,
+        /// What.
+        command: ReplayCommand,
+    },
     /// Keeps an API key.
     CreateKey(Box<ApiKey>),
     /// Ends an API key.
@@ -179,6 +191,13 @@ pub enum Written {
     },
     /// A delivery.
     Delivery(Box<Delivery>),
+    /// A run.
+    Replay {
+        /// As it is now.
+        replay: Box<Replay>,
+        /// Whether anything changed.
+        changed: bool,
+    },
     /// An API key.
     Key(Box<ApiKey>),
     /// Something is gone.
@@ -244,6 +263,9 @@ pub enum CommitError {
     /// Somebody else changed it since it was read.
     #[error("it was changed since it was read")]
     Changed,
+    /// What a run is about is no longer what was previewed, or that was too long ago.
+    #[error("it is not what was previewed any more")]
+    Outdated,
     /// The idempotency key was used for another request.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
@@ -265,6 +287,8 @@ pub enum Noun {
     Integration,
     /// A delivery.
     Delivery,
+    /// A replay in bulk or a backfill.
+    Replay,
     /// An API key.
     Key,
 }
@@ -356,6 +380,7 @@ impl fmt::Display for Noun {
             Self::Webhook => "webhook",
             Self::Integration => "integration",
             Self::Delivery => "delivery",
+            Self::Replay => "replay",
             Self::Key => "key",
         })
     }

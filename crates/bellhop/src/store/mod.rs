@@ -21,7 +21,7 @@ use crate::{
         operational::OperationalMessage,
         webhook::Webhook,
     },
-    id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, WebhookId},
+    id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, ReplayId, WebhookId},
 };
 
 mod access_memory;
@@ -30,6 +30,7 @@ mod commit;
 mod operational;
 mod purge;
 mod read;
+mod replay;
 pub mod sqlite;
 
 pub use claim::{Attempted, Claim, ClaimRequest, Fence, Recorded, Want, WebhookClaims};
@@ -39,6 +40,10 @@ pub use commit::{
 pub use operational::{OperationalAttempted, OperationalClaim, OperationalDue, OperationalRequest};
 pub use purge::{Purge, Purged};
 pub use read::{DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoredMessage};
+pub use replay::{
+    Candidate, Counted, MAX_COUNTED_WEBHOOKS, MAX_DUE, MAX_OPEN, MAX_SCANNED, MAX_STEP, MAX_TOTAL,
+    MAX_WAITING, NewReplay, Position, Replay, ReplayCount, ReplayStep, Selection,
+};
 
 /// Where everything durable is.
 #[async_trait]
@@ -127,6 +132,26 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         filter: DeliveryFilter,
         page: Page,
     ) -> Result<Vec<Delivery>, StoreError>;
+    /// What a run would be about: what there is now, or what there was when it was counted before. Stops
+    /// counting above [`MAX_TOTAL`].
+    async fn count_replay(
+        &self,
+        selection: Selection,
+        counted: Option<Counted>,
+        now: Timestamp,
+    ) -> Result<ReplayCount, StoreError>;
+    /// What a run takes up next; `None` unless it is running.
+    async fn next_of_replay(&self, id: ReplayId) -> Result<Option<ReplayStep>, StoreError>;
+    /// The runs that are running.
+    async fn running_replays(&self) -> Result<Vec<ReplayId>, StoreError>;
+    /// One run.
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+    /// Runs, newest first; only those that keep to this application, if one is named.
+    async fn replays(
+        &self,
+        of: Option<ApplicationId>,
+        page: Page,
+    ) -> Result<Vec<Replay>, StoreError>;
     /// Every API key.
     async fn keys(&self) -> Result<Vec<ApiKey>, StoreError>;
     /// One API key.

@@ -33,7 +33,7 @@ pub struct IntegrationFilter {
 }
 
 /// Which deliveries.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeliveryFilter {
     /// To this webhook.
     pub webhook_id: Option<WebhookId>,

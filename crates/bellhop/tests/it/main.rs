@@ -8,6 +8,7 @@ mod deploy;
 mod hostile;
 mod operational;
 mod readme;
+mod replays;
 mod retention;
 mod store;
 mod support;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{batch::Batch, lifecycle, registry, rows};
+use super::{batch::Batch, lifecycle, registry, replays, rows};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
@@ -78,6 +78,9 @@ impl Apply<'_> {
             } => lifecycle::command(self, *id, command, requestor.as_ref(), at),
             Write::Replay { id } => self.replay(*id, at),
             Write::Discard { id, reason } => self.discard(*id, reason, at),
+            Write::StartReplay(new) => replays::start(self, new, at),
+            Write::StepReplay(step) => replays::step(self, step, at),
+            Write::CommandReplay { id, command } => replays::command(self, *id, *command, at),
             Write::CreateKey(key) => registry::create_key(self, key).map(alone),
             Write::DeleteKey { id } => registry::delete_key(self, *id).map(alone),
         }
@@ -141,7 +144,7 @@ impl Apply<'_> {
         self.connection
             .prepare_cached(
                 "UPDATE deliveries SET state = 'Discarded', reason = ?2, ended_ms = ?3, next_attempt_ms = NULL, \
-                 planned_ms = NULL WHERE id = ?1",
+                 planned_ms = NULL, replay_id = NULL WHERE id = ?1",
             )
             .and_then(|mut update| update.execute(params![id, reason, to_ms(at)]))
             .map_err(database)?;
@@ -253,24 +256,28 @@ pub fn advance_lane(
     after: u64,
     at: jiff::Timestamp,
 ) -> rusqlite::Result<bool> {
-    let next: Option<(DeliveryId, i64)> = connection
+    let next: Option<(DeliveryId, i64, Option<i64>)> = connection
         .prepare_cached(
-            "SELECT id, created_ms FROM deliveries WHERE integration_id = ?1 AND webhook_id = ?2 AND sequence > ?3 \
-             AND state = 'Pending' ORDER BY sequence LIMIT 1",
+            "SELECT id, created_ms, planned_ms FROM deliveries WHERE integration_id = ?1 AND webhook_id = ?2 \
+             AND sequence > ?3 AND state = 'Pending' ORDER BY sequence LIMIT 1",
         )?
         .query_row(params![integration, webhook, after], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    let Some((next, created_ms)) = next else {
+    let Some((next, created_ms, planned_ms)) = next else {
         return Ok(false);
     };
     let gate = batch.webhooks.gate(connection, webhook)?;
     let first_wait = gate.map_or(Duration::ZERO, |gate| gate.first_wait);
     let at = at.max(later(from_ms(created_ms), first_wait));
+    // A backfill may have put others before it: the try that was planned then is not made earlier.
+    let at_ms = to_ms(at).max(planned_ms.unwrap_or(i64::MIN));
     connection
-        .prepare_cached("UPDATE deliveries SET next_attempt_ms = ?2 WHERE id = ?1")?
-        .execute(params![next, to_ms(at)])?;
+        .prepare_cached(
+            "UPDATE deliveries SET next_attempt_ms = ?2, planned_ms = NULL WHERE id = ?1",
+        )?
+        .execute(params![next, at_ms])?;
     Ok(true)
 }
 

@@ -36,6 +36,9 @@ pub struct Batch {
     pub made: Vec<DeliveryId>,
     /// Webhooks deleted in this transaction: their claims are void once it is durable.
     pub dropped: Vec<WebhookId>,
+    /// Webhooks that a backfill was started for: their lanes may have something pending before what has ended.
+    /// One too many, after a rollback, costs a longer look and nothing else.
+    pub backfilled: HashSet<WebhookId>,
     /// Claims recorded in this transaction: no longer held once it is durable.
     pub recorded: HashSet<DeliveryId>,
 }
@@ -65,7 +68,7 @@ pub struct Counts([i64; 4]);
 const MAX_CACHED: usize = 20_000;
 
 impl Batch {
-    pub fn new(ids: Ids, destinations: Arc<[Destination]>) -> Self {
+    pub fn new(ids: Ids, destinations: Arc<[Destination]>, backfilled: HashSet<WebhookId>) -> Self {
         Self {
             ids,
             destinations,
@@ -76,6 +79,7 @@ impl Batch {
             counts: Counts::default(),
             made: Vec::new(),
             dropped: Vec::new(),
+            backfilled,
             recorded: HashSet::new(),
         }
     }

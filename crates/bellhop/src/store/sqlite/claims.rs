@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{apply::advance_lane, batch::Batch, operational::Telling, rows, values::text};
+use super::{apply::advance_lane, batch::Batch, operational::Telling, replays, rows, values::text};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
@@ -14,7 +14,7 @@ use crate::{
         delivery::{Attempt, DeliveryState, Next, WebhookEffect},
         webhook::WebhookState,
     },
-    id::{DeliveryId, IntegrationId, WebhookId},
+    id::{DeliveryId, IntegrationId, ReplayId, WebhookId},
     store::{
         Attempted, Claim, ClaimRequest, Fence, MessageBody, Recorded, StoreError, Want,
         WebhookClaims,
@@ -43,12 +43,18 @@ struct Held {
     state: DeliveryState,
     tries: u32,
     is_replay: bool,
+    replay_id: Option<ReplayId>,
 }
 
 impl Claims {
     /// Whether it is claimed.
     pub fn holds(&self, id: DeliveryId) -> bool {
         self.held.contains_key(&id)
+    }
+
+    /// Whether an attempt of the lane is under way.
+    pub fn is_busy(&self, webhook: WebhookId, integration: IntegrationId) -> bool {
+        self.lanes.contains_key(&(webhook, integration))
     }
 
     /// It is claimed no longer.
@@ -150,7 +156,7 @@ fn claim_of_webhook(
     let mut select = connection.prepare_cached(
         "SELECT d.id, d.integration_id, d.sequence, d.previous, d.action, d.state, d.attempt_count, d.tries, \
          d.planned_ms, d.created_ms, d.next_attempt_ms, m.is_sealed, \
-         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END \
+         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END, d.replay_id \
          FROM deliveries d CROSS JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence \
          WHERE d.id = ?1",
     )?;
@@ -184,6 +190,7 @@ fn claim_of_webhook(
                 state: claim.state,
                 tries: claim.tries,
                 is_replay: claim.planned.is_some(),
+                replay_id: claim.replay_id,
             },
         );
         taken.claims.push(claim);
@@ -217,6 +224,7 @@ fn read_claim(
             MessageBody::Bytes(bytes) => Some(bytes),
             MessageBody::Erased => None,
         },
+        replay_id: row.get(13)?,
     })
 }
 
@@ -275,6 +283,10 @@ pub fn record(
     let after = state_after(held.state, attempted.next);
     if after != held.state {
         batch.counts.moved(held.state, after);
+    }
+    if let Some(run) = held.replay_id {
+        let was = (held.state, held.is_replay);
+        replays::recorded(connection, id, run, was, attempted.next)?;
     }
     let has_ended = held.state == DeliveryState::Pending && after != DeliveryState::Pending;
     let lane_goes_on = has_ended
@@ -346,7 +358,7 @@ fn insert_attempt(
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO attempts VALUES \
-             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         )?
         .execute(params![
             id,
@@ -370,6 +382,7 @@ fn insert_attempt(
             timings.wait_us,
             timings.receive_us,
             attempt.remote.map(|remote| remote.to_string()),
+            attempt.is_replay,
         ])?;
     Ok(())
 }

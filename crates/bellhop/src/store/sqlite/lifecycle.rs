@@ -144,7 +144,8 @@ fn insert_delivery(
             is_waiting: false,
         }
     } else {
-        tail(apply.connection, integration.id, webhook)?
+        let in_order = !apply.batch.backfilled.contains(&webhook);
+        tail(apply.connection, integration.id, webhook, in_order)?
     };
     let id: DeliveryId = apply.batch.ids.next(message.at);
     let at = to_ms(message.at);
@@ -183,44 +184,46 @@ struct Tail {
 }
 
 /// Reads a lane backwards. Deliveries end in order, but for those that a person discards (and perhaps
-/// sends again later): before the newest one that ended by itself, nothing is pending.
+/// sends again later): before the newest one that ended by itself, nothing is pending. Where a backfill has put
+/// deliveries before others that had ended, all of the lane is read.
 fn tail(
     connection: &Connection,
     integration: IntegrationId,
     webhook: WebhookId,
+    in_order: bool,
 ) -> rusqlite::Result<Tail> {
     let mut select = connection.prepare_cached(
         "SELECT sequence, state, reason IS NOT NULL FROM deliveries \
          WHERE integration_id = ?1 AND webhook_id = ?2 ORDER BY sequence DESC",
     )?;
     let mut rows = select.query(params![integration, webhook])?;
-    let mut previous = None;
+    let (mut previous, mut is_waiting) = (None, false);
     while let Some(row) = rows.next()? {
         previous = previous.or(Some(row.get(0)?));
         let (state, was_discarded): (DeliveryState, bool) =
             (super::values::text(row, 1)?, row.get(2)?);
         if state == DeliveryState::Pending {
-            return Ok(Tail {
-                previous: previous.unwrap_or(0),
-                is_waiting: true,
-            });
+            is_waiting = true;
+            break;
         }
-        if !was_discarded {
+        if in_order && !was_discarded {
             break;
         }
     }
-    let previous = match previous {
-        Some(previous) => previous,
-        None => purged_end(connection, integration, webhook)?,
+    // What a backfill has made may be earlier than what was purged.
+    let end = if previous.is_none() || !in_order {
+        purged_end(connection, integration, webhook)?
+    } else {
+        0
     };
     Ok(Tail {
-        previous,
-        is_waiting: false,
+        previous: previous.unwrap_or(0).max(end),
+        is_waiting,
     })
 }
 
 /// Where a lane stood whose deliveries were all purged; 0 if it had none.
-fn purged_end(
+pub fn purged_end(
     connection: &Connection,
     integration: IntegrationId,
     webhook: WebhookId,

@@ -18,9 +18,10 @@ use self::{
     writer::{Request, Writer},
 };
 use super::{
-    Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence, IntegrationFilter,
-    MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged,
-    Receipt, Recorded, Stats, Store, StoreError, StoredMessage, WebhookClaims,
+    Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Fence,
+    IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page,
+    Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats, Store,
+    StoreError, StoredMessage, WebhookClaims,
     access_memory::{AccessMemory, Remembered},
 };
 use crate::{
@@ -33,12 +34,13 @@ use crate::{
         operational::{Destination, OperationalMessage},
         webhook::Webhook,
     },
-    id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, WebhookId},
+    id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, ReplayId, WebhookId},
     random::SharedRandom,
     vault::Vault,
 };
 
 mod apply;
+mod backfill;
 mod batch;
 mod claims;
 mod lifecycle;
@@ -47,6 +49,9 @@ mod operational;
 mod purge;
 mod read;
 mod registry;
+mod replay_reads;
+mod replay_rows;
+mod replays;
 mod rows;
 mod schema;
 mod values;
@@ -87,6 +92,7 @@ impl SqliteStore {
         let lock = lock(&options.path)?;
         let connection = schema::open_writer(&options.path)?;
         let last = schema::last_id(&connection)?;
+        let backfilled = schema::backfilled(&connection)?;
         let access = Arc::new(AccessMemory::default());
         let log = Log::of(&connection);
         let writer = Writer {
@@ -96,6 +102,7 @@ impl SqliteStore {
             batch: Batch::new(
                 Ids::above(options.random, last),
                 options.destinations.into(),
+                backfilled,
             ),
             access: access.clone(),
             observer: options.observer,
@@ -300,6 +307,43 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Delivery>, StoreError> {
         self.readers
             .read(move |on, _| read::deliveries(on, &filter, page))
+            .await
+    }
+
+    async fn count_replay(
+        &self,
+        selection: Selection,
+        counted: Option<Counted>,
+        now: Timestamp,
+    ) -> Result<ReplayCount, StoreError> {
+        self.readers
+            .read(move |on, _| replay_reads::count(on, &selection, counted, now))
+            .await
+    }
+
+    async fn next_of_replay(&self, id: ReplayId) -> Result<Option<ReplayStep>, StoreError> {
+        self.readers
+            .read(move |on, _| replay_reads::next(on, id))
+            .await
+    }
+
+    async fn running_replays(&self) -> Result<Vec<ReplayId>, StoreError> {
+        self.readers.read(|on, _| replay_rows::running(on)).await
+    }
+
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.readers
+            .read(move |on, _| replay_rows::one(on, id))
+            .await
+    }
+
+    async fn replays(
+        &self,
+        of: Option<ApplicationId>,
+        page: Page,
+    ) -> Result<Vec<Replay>, StoreError> {
+        self.readers
+            .read(move |on, _| replay_rows::replays(on, of, page))
             .await
     }
 

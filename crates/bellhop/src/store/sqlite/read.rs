@@ -354,7 +354,7 @@ impl Select {
         self.values.push(Box::new(value));
     }
 
-    fn filter_some(&mut self, condition: &str, value: Option<impl ToSql + 'static>) {
+    pub fn filter_some(&mut self, condition: &str, value: Option<impl ToSql + 'static>) {
         if let Some(value) = value {
             self.filter(condition, value);
         }

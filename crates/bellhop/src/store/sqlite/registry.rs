@@ -168,13 +168,13 @@ pub fn delete_webhook(apply: &mut Apply<'_>, id: WebhookId, at: Timestamp) -> Ou
     let discarded = execute(
         apply.connection,
         "UPDATE deliveries SET state = 'Discarded', reason = 'The webhook was deleted.', ended_ms = ?2, \
-         planned_ms = NULL WHERE webhook_id = ?1 AND state = 'Pending'",
+         planned_ms = NULL, replay_id = NULL WHERE webhook_id = ?1 AND state = 'Pending'",
         params![id, at],
     )?;
     // Replays of what had ended are not due any more either.
     execute(
         apply.connection,
-        "UPDATE deliveries SET next_attempt_ms = NULL WHERE webhook_id = ?1 AND next_attempt_ms IS NOT NULL",
+        "UPDATE deliveries SET next_attempt_ms = NULL, replay_id = NULL WHERE webhook_id = ?1 AND next_attempt_ms IS NOT NULL",
         params![id],
     )?;
     apply

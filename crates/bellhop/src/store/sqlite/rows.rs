@@ -37,10 +37,12 @@ pub const MESSAGE: &str = "integration_id, sequence, action, created_ms, request
      COALESCE(body, body_2025)";
 /// Columns of [`delivery`].
 pub const DELIVERY: &str = "id, webhook_id, application_id, integration_id, sequence, previous, action, state, \
-     cause, reason, attempt_count, tries, next_attempt_ms, created_ms, ended_ms";
+     cause, reason, attempt_count, tries, next_attempt_ms, created_ms, ended_ms, \
+     COALESCE((SELECT i.sequence > deliveries.sequence FROM integrations i WHERE i.id = deliveries.integration_id), 0)";
 /// Columns of [`attempt`].
 pub const ATTEMPT: &str = "number, started_ms, duration_us, cause, detail, signature, traceparent, status, \
-     response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, send_us, wait_us, receive_us, remote";
+     response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, send_us, wait_us, receive_us, remote, \
+     is_replay";
 /// Columns of [`api_key`].
 pub const API_KEY: &str = "id, name, scope, application_id, hash, created_ms, expires_ms";
 
@@ -183,6 +185,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         next_attempt: row.get::<_, Option<i64>>(12)?.map(from_ms),
         created: from_ms(row.get(13)?),
         ended: row.get::<_, Option<i64>>(14)?.map(from_ms),
+        is_stale: row.get(15)?,
     })
 }
 
@@ -201,6 +204,7 @@ pub fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
     };
     Ok(Attempt {
         number: row.get(0)?,
+        is_replay: row.get(18)?,
         started: from_ms(row.get(1)?),
         duration: Duration::from_micros(row.get(2)?),
         cause: text_or_null(row, 3)?,

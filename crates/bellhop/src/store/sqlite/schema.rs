@@ -1,16 +1,22 @@
 //! Opening the database and bringing its schema up to date.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    collections::HashSet, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use crate::{id::DeliveryId, store::StoreError};
+use crate::{
+    id::{DeliveryId, WebhookId},
+    store::StoreError,
+};
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
+    include_str!("../../../../../migrations/sqlite/0004_replays.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.
@@ -67,6 +73,15 @@ pub fn last_id(connection: &Connection) -> Result<uuid::Uuid, StoreError> {
     Ok(delivery
         .max(operational)
         .map_or(uuid::Uuid::nil(), |id| id.0))
+}
+
+/// The webhooks that a backfill was ever started for.
+pub fn backfilled(connection: &Connection) -> Result<HashSet<WebhookId>, StoreError> {
+    let mut select = connection.prepare(
+        "SELECT DISTINCT webhook_id FROM replays WHERE kind = 'Backfill' AND webhook_id IS NOT NULL",
+    )?;
+    let found = select.query_map([], |row| row.get(0))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Opens a connection that cannot write.

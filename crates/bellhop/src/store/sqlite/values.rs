@@ -10,7 +10,7 @@ use crate::{
     domain::{access_token::TokenHash, delivery::DeliveryState, webhook::WebhookState},
     id::{
         ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, OperationalMessageId,
-        WebhookId,
+        ReplayId, WebhookId,
     },
 };
 
@@ -30,7 +30,7 @@ macro_rules! ids {
     )*};
 }
 
-ids! { EnterpriseId ApplicationId WebhookId IntegrationId DeliveryId KeyId OperationalMessageId }
+ids! { EnterpriseId ApplicationId WebhookId IntegrationId DeliveryId KeyId OperationalMessageId ReplayId }
 
 impl ToSql for TokenHash {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

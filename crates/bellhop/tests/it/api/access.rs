@@ -17,6 +17,7 @@ struct Things {
     webhook: String,
     integration: String,
     delivery: String,
+    replay: String,
     key_id: String,
 }
 
@@ -77,6 +78,7 @@ async fn lists_are_narrowed_to_the_own_application() {
         ("webhooks", "ApplicationId", &own.application),
         ("integrations", "ApplicationId", &own.application),
         ("deliveries", "ApplicationId", &own.application),
+        ("replays", "ApplicationId", &own.application),
     ] {
         let page = app
             .ask(Method::GET, &format!("/v1/{list}"))
@@ -126,6 +128,8 @@ async fn things(app: &TestApp) -> Things {
     let integration = text(&app.integration(&application, "x").await["Id"]);
     let path = format!("/v1/deliveries?WebhookId={webhook}");
     let delivery = text(&app.get(&path).await.expect(200)["Items"][0]["Id"]);
+    let backfill = format!("/v1/webhooks/{webhook}/backfill");
+    let replay = text(&app.post(&backfill, &json!({})).await.expect(202)["Id"]);
     let key = app
         .post("/v1/keys", &json!({ "Scope": "introspect" }))
         .await
@@ -135,6 +139,7 @@ async fn things(app: &TestApp) -> Things {
         webhook,
         integration,
         delivery,
+        replay,
         key_id: text(&key["Id"]),
     }
 }
@@ -153,6 +158,7 @@ async fn ask(
         "webhooks" => &things.webhook,
         "integrations" => &things.integration,
         "deliveries" => &things.delivery,
+        "replays" => &things.replay,
         "keys" => &things.key_id,
         _ => "",
     };
@@ -177,6 +183,7 @@ fn body(operation: Operation, things: &Things) -> Value {
             "ApplicationId": things.application, "EnterpriseId": ENTERPRISE, "Name": "x"
         }),
         Operation::CreateKey => json!({ "Scope": "introspect" }),
+        Operation::StartReplay => json!({ "DryRun": true, "WebhookId": things.webhook }),
         Operation::DiscardDelivery => json!({ "Reason": "x" }),
         _ => json!({}),
     }
@@ -193,6 +200,7 @@ fn leaks_nothing(operation: Operation, own: &Things, answer: &Answer) {
                 &own.webhook,
                 &own.integration,
                 &own.delivery,
+                &own.replay,
             ] {
                 assert!(!text.contains(id.as_str()), "{operation:?}: {text}");
             }

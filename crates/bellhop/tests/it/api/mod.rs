@@ -1,6 +1,7 @@
 //! The API, from its routes to a real store.
 
 mod access;
+mod bulk_replays;
 mod idempotency;
 mod introspection;
 mod journey;

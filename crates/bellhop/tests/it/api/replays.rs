@@ -58,6 +58,7 @@ async fn record(app: &TestApp, claim: &Claim, status: u16) {
         at: now,
         attempt: Attempt {
             number: claim.number,
+            is_replay: claim.is_replay(),
             started: now,
             duration: Duration::from_micros(12_345),
             cause: failed.then_some(Cause::ServerError),

@@ -3,6 +3,8 @@
 //!
 //! `PROPTEST_CASES` raises the number of histories.
 
+mod runs;
+
 use std::fmt::Debug;
 
 use bellhop::{
@@ -10,7 +12,7 @@ use bellhop::{
         delivery::{Delivery, DeliveryState},
         webhook::WebhookState,
     },
-    id::{DeliveryId, IntegrationId, WebhookId},
+    id::{DeliveryId, IntegrationId, ReplayId, WebhookId},
     store::{
         Claim, ClaimRequest, Commit, CommitError, DeliveryFilter, IntegrationFilter, Purge,
         Receipt, Recorded, Store, Want, Written,
@@ -74,6 +76,8 @@ struct Pair<D> {
     held: Vec<(Claim, Claim)>,
     /// Claims that are held no longer: nothing may be recorded under them.
     lost: Vec<(Claim, Claim)>,
+    /// Replays and backfills that were started.
+    runs: Vec<ReplayId>,
 }
 
 impl<D: Database> Pair<D> {
@@ -84,6 +88,7 @@ impl<D: Database> Pair<D> {
             steps: Steps::new(),
             held: Vec::new(),
             lost: Vec::new(),
+            runs: Vec::new(),
         }
     }
 
@@ -99,6 +104,13 @@ impl<D: Database> Pair<D> {
                     let (one, other) = (self.database.store(), self.model.store());
                     operating::send(&*one, &*other, self.steps.now(), is_taken).await;
                 }
+                Step::StartReplay { .. } | Step::StartBackfill { .. } => {
+                    self.start_run(&step).await;
+                }
+                Step::MoveRun { which } => {
+                    self.step_run(which).await;
+                }
+                Step::CommandRun { which, command } => self.command_run(which, command).await,
                 Step::Reopen => self.reopen().await,
                 Step::Purge { seconds } => self.purge(seconds).await,
                 Step::Wait { seconds } => self.steps.wait(seconds),
@@ -321,7 +333,9 @@ impl<D: Database> Pair<D> {
             for webhook in 0..self.steps.webhooks() {
                 self.claim(webhook, 3).await;
             }
-            if self.held.is_empty() {
+            self.steps.tick();
+            let got_on = self.move_runs_on().await;
+            if self.held.is_empty() && !got_on {
                 break;
             }
             while !self.held.is_empty() {
@@ -332,6 +346,7 @@ impl<D: Database> Pair<D> {
         let (ones, _) = self.deliveries().await;
         assert!(ones.iter().all(|each| each.state != DeliveryState::Pending));
         assert!(ones.iter().all(|each| each.next_attempt.is_none()));
+        self.runs_have_ended().await;
     }
 }
 
@@ -408,6 +423,7 @@ async fn everything(store: &dyn Store, now: Timestamp) -> Vec<String> {
         .deliveries(DeliveryFilter::default(), ALL)
         .await
         .unwrap();
+    let runs = store.replays(None, ALL).await.unwrap();
     let stats = store.stats(now).await.unwrap();
     let mut all = vec![
         format!("{:?}", store.enterprises(ALL).await.unwrap()),
@@ -415,6 +431,11 @@ async fn everything(store: &dyn Store, now: Timestamp) -> Vec<String> {
         format!("{:?}", store.webhooks(None, ALL).await.unwrap()),
         format!("{integrations:?}"),
         format!("{:?}", store.due().await.unwrap()),
+        format!(
+            "{:?} {:?}",
+            store.running_replays().await.unwrap(),
+            runs.iter().map(runs::run_told).collect::<Vec<_>>()
+        ),
         format!(
             "{:?}",
             (

@@ -9,6 +9,7 @@ use bellhop::{
         cause::Cause,
         delivery::{Next, Outcome, Tried, WebhookEffect, decide},
         integration::{Command, NewIntegration},
+        replay::ReplayCommand,
         secret_text::SecretText,
         webhook::{ActionFilter, WebhookState},
     },
@@ -86,6 +87,20 @@ pub enum Step {
     Operational {
         is_taken: bool,
     },
+    /// By the state of the deliveries; of all beyond the last.
+    StartReplay {
+        state: usize,
+    },
+    StartBackfill {
+        webhook: usize,
+    },
+    MoveRun {
+        which: usize,
+    },
+    CommandRun {
+        which: usize,
+        command: ReplayCommand,
+    },
     Reopen,
     Purge {
         seconds: u64,
@@ -136,7 +151,16 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => Just(WebhookState::Paused),
         1 => Just(WebhookState::Disabled),
     ];
+    let command = prop_oneof![
+        2 => Just(ReplayCommand::Pause),
+        3 => Just(ReplayCommand::Resume),
+        1 => Just(ReplayCommand::Cancel),
+    ];
     prop_oneof![
+        2 => (0..5_usize).prop_map(|state| Step::StartReplay { state }),
+        2 => which().prop_map(|webhook| Step::StartBackfill { webhook }),
+        6 => which().prop_map(|which| Step::MoveRun { which }),
+        2 => (which(), command).prop_map(|(which, command)| Step::CommandRun { which, command }),
         1 => (0..4_u8).prop_map(|name| Step::PutEnterprise { name }),
         2 => (any::<bool>(), any::<bool>())
             .prop_map(|(only_enabled, modern)| Step::CreateWebhook { only_enabled, modern }),
@@ -212,6 +236,10 @@ impl Steps {
 
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    pub fn id<Id: From<Uuid>>(&self) -> Id {
+        self.ids.next(self.now())
     }
 
     pub fn webhook(&self, which: usize) -> Option<WebhookId> {

@@ -284,7 +284,7 @@ impl<D: Database> World<D> {
             ..DeliveryFilter::default()
         };
         let mut lane = self.store().deliveries(filter, ALL).await.unwrap();
-        lane.reverse();
+        lane.sort_by_key(|each| each.sequence);
         lane
     }
 }
@@ -316,6 +316,7 @@ pub fn attempted(
         at,
         attempt: Attempt {
             number: claim.number,
+            is_replay: claim.is_replay(),
             started: at,
             duration: Duration::from_micros(1234),
             cause: has_failed.then_some(Cause::ServerError),

@@ -87,7 +87,46 @@ impl TestApp {
 
     fn with(key_rates: KeyRates, judge_url: Arc<dyn JudgeUrl>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new());
+        Self::over(
+            directory,
+            Arc::new(ManualClock::new()),
+            key_rates,
+            judge_url,
+        )
+    }
+
+    /// What a restart of the process does: another one over the same directory.
+    pub async fn restart(self) -> Self {
+        let Self {
+            store,
+            clock,
+            _directory: directory,
+            router,
+            api,
+            ..
+        } = self;
+        store.close().await.unwrap();
+        drop((router, api));
+        assert_eq!(
+            Arc::strong_count(&store),
+            1,
+            "somebody still holds the store"
+        );
+        drop(store);
+        Self::over(
+            directory,
+            clock,
+            KeyRates::default(),
+            Arc::new(HttpsOrLoopback),
+        )
+    }
+
+    fn over(
+        directory: TempDir,
+        clock: Arc<ManualClock>,
+        key_rates: KeyRates,
+        judge_url: Arc<dyn JudgeUrl>,
+    ) -> Self {
         let store = Arc::new(
             SqliteStore::open(SqliteOptions {
                 path: directory.path().join("bellhop.db"),
@@ -204,6 +243,7 @@ impl TestApp {
             "webhooks",
             "integrations?WithDeleted=true",
             "deliveries",
+            "replays",
             "keys",
         ] {
             let path = format!("/v1/{list}");

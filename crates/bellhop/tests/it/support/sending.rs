@@ -10,6 +10,7 @@ use bellhop::{
         dispatcher::{Dispatcher, Parts},
         egress::{EgressPolicy, SystemResolver},
         prepared::Directory,
+        replays::ReplayRunner,
         sender::{Sender, SenderOptions},
     },
     domain::cause::Cause,
@@ -105,6 +106,51 @@ impl Sending {
                 0 => return made,
                 more => made += more,
             }
+        }
+    }
+
+    /// Moves replays in bulk and backfills on, and sends what they make due, until nothing is left to do.
+    pub async fn replay(&mut self) -> usize {
+        let mut made = 0;
+        loop {
+            let got_on = self.runner().step().await.unwrap();
+            // In a lane they are due a millisecond apart.
+            self.app.clock.advance(Duration::from_millis(100));
+            let sent = self.drain().await;
+            made += sent;
+            if !got_on && sent == 0 {
+                return made;
+            }
+        }
+    }
+
+    /// What moves replays on.
+    pub fn runner(&self) -> ReplayRunner {
+        ReplayRunner {
+            store: self.app.store.clone(),
+            feed: self.app.feed.clone(),
+            clock: self.app.clock.clone(),
+        }
+    }
+
+    /// Stops and starts again, over the same database.
+    pub async fn restart(self) -> Self {
+        let Self {
+            app,
+            receiver,
+            application,
+            dispatcher: former,
+            options,
+        } = self;
+        drop(former);
+        let app = app.restart().await;
+        let dispatcher = dispatcher(&app, &options);
+        Self {
+            app,
+            receiver,
+            application,
+            dispatcher,
+            options,
         }
     }
 

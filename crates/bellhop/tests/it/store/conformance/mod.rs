@@ -1,6 +1,7 @@
 //! What every database must do, operation by operation. Each case gets a fresh one.
 
 pub mod access;
+pub mod backfilling;
 pub mod claiming;
 pub mod holding;
 pub mod lanes;
@@ -11,6 +12,7 @@ pub mod registry;
 pub mod remembering;
 pub mod replaying;
 pub mod retention;
+pub mod runs;
 pub mod webhooks;
 
 /// Runs every case against a database.
@@ -98,6 +100,30 @@ macro_rules! conformance {
                     a_used_up_schedule_lets_the_next_go,
                     operational_messages_are_paged_newest_first,
                     old_operational_messages_go_whatever_came_of_them,
+                ]
+                runs: [
+                    a_count_tells_what_would_be_sent,
+                    a_run_starts_only_as_it_was_previewed,
+                    a_run_sends_each_once_in_order,
+                    a_failed_replay_of_a_run_is_one_attempt,
+                    a_run_leaves_what_is_pending_on_its_schedule,
+                    a_run_goes_on_after_reopening,
+                    a_run_yields_to_what_is_due,
+                    a_run_waits_for_a_webhook_that_is_held,
+                    a_paused_run_sends_nothing_until_it_is_resumed,
+                    a_canceled_run_leaves_everything_as_it_was,
+                    a_step_is_taken_once,
+                    what_was_settled_since_the_count_is_skipped,
+                    staleness_follows_the_history,
+                ]
+                backfilling: [
+                    a_backfill_gives_the_history_in_order,
+                    a_backfill_ends_when_all_has_arrived,
+                    a_backfill_keeps_to_what_it_names_and_the_webhook_wants,
+                    a_backfill_comes_before_what_is_pending,
+                    a_new_message_waits_for_what_is_backfilled,
+                    a_paused_backfill_makes_nothing_more,
+                    no_backfill_without_its_webhook,
                 ]
                 remembering: [
                     the_same_request_has_the_same_answer,

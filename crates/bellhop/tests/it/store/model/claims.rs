@@ -8,7 +8,7 @@ use bellhop::{
         webhook::WebhookState,
     },
     id::{DeliveryId, IntegrationId, WebhookId},
-    store::{Attempted, Claim, Fence, Recorded, Want, WebhookClaims},
+    store::{Attempted, Claim, Fence, Recorded, Selection, Want, WebhookClaims},
 };
 use jiff::Timestamp;
 
@@ -73,9 +73,15 @@ impl State {
         self.last_fence += 1;
         let fence = Fence(self.last_fence);
         self.claims.insert(id, fence);
+        if let Some(run) = self.deliveries[&id].replay_id {
+            self.claimed_by_run.insert(id, run);
+        } else {
+            self.claimed_by_run.remove(&id);
+        }
         let KeptDelivery {
             delivery,
             planned,
+            replay_id,
             body,
             ..
         } = &self.deliveries[&id];
@@ -93,6 +99,7 @@ impl State {
             planned: *planned,
             created: delivery.created,
             body: Some(body.clone()),
+            replay_id: *replay_id,
         }
     }
 
@@ -103,6 +110,7 @@ impl State {
         }
         self.claims.remove(&id);
         self.tell_of(&attempted);
+        let run = self.claimed_by_run.remove(&id);
         let kept = self.deliveries.get_mut(&id).unwrap();
         let delivery = &mut kept.delivery;
         let was_pending = delivery.state == DeliveryState::Pending;
@@ -120,6 +128,19 @@ impl State {
         }
         if delivery.state != before {
             delivery.ended = Some(attempted.at);
+        }
+        let settled = run.filter(|run| {
+            !was_pending
+                || delivery.state != DeliveryState::Pending
+                || (is_replay && matches!(self.replays[run].selection, Selection::Deliveries(_)))
+        });
+        if let Some(run) = settled {
+            kept.replay_id = None;
+            let run = self.replays.get_mut(&run).unwrap();
+            match attempted.next {
+                Next::Delivered => run.succeeded += 1,
+                _ => run.failed += 1,
+            }
         }
         let has_ended = was_pending && delivery.state != DeliveryState::Pending;
         let (webhook, integration) = (delivery.webhook_id, delivery.integration_id);

@@ -19,9 +19,9 @@ use uuid::Uuid;
 
 use super::{KeptDelivery, KeptWebhook, Remembered, State};
 
-type Outcome = Result<(Written, Vec<WebhookId>), CommitError>;
+pub type Outcome = Result<(Written, Vec<WebhookId>), CommitError>;
 
-fn missing(noun: Noun, id: impl Into<Uuid>) -> CommitError {
+pub fn missing(noun: Noun, id: impl Into<Uuid>) -> CommitError {
     CommitError::NotFound {
         noun,
         id: id.into(),
@@ -93,6 +93,9 @@ impl State {
                 patch.clone().apply_to(webhook);
                 Ok((Written::Webhook(Box::new(webhook.clone())), vec![*id]))
             }
+            Write::StartReplay(new) => self.start_replay(new, at),
+            Write::StepReplay(step) => self.step_replay(step, at),
+            Write::CommandReplay { id, command } => self.command_replay(*id, *command, at),
             Write::Replay { id } => self.replay(*id, at),
             Write::Discard { id, reason } => self.discard(*id, reason, at),
             other => Ok((self.write_registry(other, at)?, vec![])),
@@ -194,6 +197,9 @@ impl State {
                 continue;
             }
             self.claims.remove(&delivery.id);
+            if delivery.next_attempt.is_some() || delivery.state == DeliveryState::Pending {
+                kept.replay_id = None;
+            }
             (delivery.next_attempt, kept.planned) = (None, None);
             if delivery.state == DeliveryState::Pending {
                 delivery.state = DeliveryState::Discarded;
@@ -241,7 +247,9 @@ impl State {
             let lane: Vec<_> = self.lane(webhook.id, integration.id).collect();
             let end = self.lane_ends.get(&(webhook.id, integration.id));
             let end = end.copied().unwrap_or(0);
-            let previous = lane.last().map_or(end, |kept| kept.delivery.sequence);
+            let previous = lane
+                .last()
+                .map_or(end, |kept| kept.delivery.sequence.max(end));
             let is_waiting = lane
                 .iter()
                 .any(|kept| kept.delivery.state == DeliveryState::Pending);
@@ -264,12 +272,14 @@ impl State {
                     .then(|| later(message.at, webhook.retry_schedule.first_wait())),
                 created: message.at,
                 ended: None,
+                is_stale: false,
             };
             if !is_waiting {
                 due.push(webhook.id);
             }
             let kept = KeptDelivery {
                 planned: None,
+                replay_id: None,
                 body: Bytes::from(bytes.unwrap_or(&message.body.bytes).clone()),
                 attempts: Vec::new(),
                 delivery: delivery.clone(),
@@ -304,7 +314,7 @@ impl State {
             kept.planned.get_or_insert(next);
         }
         kept.delivery.next_attempt = Some(at);
-        let delivery = Box::new(kept.delivery.clone());
+        let delivery = Box::new(self.shown(&self.deliveries[&id]));
         Ok((Written::Delivery(delivery), vec![webhook]))
     }
 
@@ -315,12 +325,12 @@ impl State {
         }
         let kept = self.deliveries.get_mut(&id).unwrap();
         let was_head = kept.delivery.next_attempt.is_some();
-        kept.planned = None;
+        (kept.planned, kept.replay_id) = (None, None);
         kept.delivery.state = DeliveryState::Discarded;
         kept.delivery.reason = Some(reason.to_owned());
         kept.delivery.ended = Some(at);
         kept.delivery.next_attempt = None;
-        let delivery = kept.delivery.clone();
+        let delivery = self.shown(&self.deliveries[&id]);
         let (webhook, integration) = (delivery.webhook_id, delivery.integration_id);
         let goes_on = was_head && self.advance(webhook, integration, at);
         let due = if goes_on { vec![webhook] } else { vec![] };

@@ -6,6 +6,7 @@ mod commit;
 mod operational;
 mod purge;
 mod read;
+mod replays;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,14 +27,14 @@ use bellhop::{
     },
     id::{
         ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, OperationalMessageId,
-        WebhookId,
+        ReplayId, WebhookId,
     },
     random::SharedRandom,
     store::{
-        Answer, Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence,
+        Answer, Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Fence,
         IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest,
-        Page, Purge, Purged, Receipt, Recorded, Stats, Store, StoreError, StoredMessage,
-        WebhookClaims,
+        Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats,
+        Store, StoreError, StoredMessage, WebhookClaims,
     },
 };
 use bytes::Bytes;
@@ -55,10 +56,13 @@ struct State {
     messages: BTreeMap<(IntegrationId, u64), NewMessage>,
     deliveries: BTreeMap<DeliveryId, KeptDelivery>,
     keys: BTreeMap<KeyId, ApiKey>,
+    replays: BTreeMap<ReplayId, Replay>,
     remembered: HashMap<[u8; 32], Remembered>,
     claims: HashMap<DeliveryId, Fence>,
     /// The last sequence of lanes whose deliveries were all purged.
     lane_ends: HashMap<(WebhookId, IntegrationId), u64>,
+    /// The run that a claim was made for.
+    claimed_by_run: HashMap<DeliveryId, ReplayId>,
     last_fence: u64,
     destinations: Vec<Destination>,
     operational: BTreeMap<OperationalMessageId, OperationalMessage>,
@@ -76,6 +80,8 @@ struct KeptDelivery {
     delivery: Delivery,
     /// The try of the schedule that a replay has moved aside.
     planned: Option<Timestamp>,
+    /// The run that it waits in.
+    replay_id: Option<ReplayId>,
     body: Bytes,
     attempts: Vec<Attempt>,
 }
@@ -100,9 +106,11 @@ impl ModelStore {
                 messages: BTreeMap::new(),
                 deliveries: BTreeMap::new(),
                 keys: BTreeMap::new(),
+                replays: BTreeMap::new(),
                 remembered: HashMap::new(),
                 claims: HashMap::new(),
                 lane_ends: HashMap::new(),
+                claimed_by_run: HashMap::new(),
                 last_fence: 0,
                 destinations: Destination::ALL.to_vec(),
                 operational: BTreeMap::new(),
@@ -138,15 +146,28 @@ impl State {
         Some(&mut kept.webhook)
     }
 
-    /// The deliveries of a lane, in order of their sequence (ids grow with it).
+    /// The deliveries of a lane, in order of their sequence.
     fn lane(
         &self,
         webhook: WebhookId,
         integration: IntegrationId,
-    ) -> impl Iterator<Item = &KeptDelivery> {
-        self.deliveries.values().filter(move |kept| {
+    ) -> impl DoubleEndedIterator<Item = &KeptDelivery> {
+        let in_lane = |kept: &&KeptDelivery| {
             kept.delivery.webhook_id == webhook && kept.delivery.integration_id == integration
-        })
+        };
+        let mut lane: Vec<_> = self.deliveries.values().filter(in_lane).collect();
+        lane.sort_by_key(|kept| kept.delivery.sequence);
+        lane.into_iter()
+    }
+
+    /// A delivery as it is told.
+    fn shown(&self, kept: &KeptDelivery) -> Delivery {
+        let delivery = kept.delivery.clone();
+        let newest = self.integrations[&delivery.integration_id].sequence;
+        Delivery {
+            is_stale: newest > delivery.sequence,
+            ..delivery
+        }
     }
 
     /// Makes the first pending delivery of a lane due, if it is not. Says whether there is one.
@@ -164,7 +185,11 @@ impl State {
                 kept.webhook.retry_schedule.first_wait(),
             )
         });
-        head.delivery.next_attempt.get_or_insert(at.max(first));
+        if head.delivery.next_attempt.is_none() {
+            // What a backfill had put others before keeps its planned try.
+            let planned = head.planned.take().unwrap_or(first);
+            head.delivery.next_attempt = Some(at.max(first).max(planned));
+        }
         true
     }
 }
@@ -287,7 +312,7 @@ impl Store for ModelStore {
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
         let state = self.state();
-        Ok(state.deliveries.get(&id).map(|kept| kept.delivery.clone()))
+        Ok(state.deliveries.get(&id).map(|kept| state.shown(kept)))
     }
 
     async fn attempts(&self, of: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
@@ -308,6 +333,35 @@ impl Store for ModelStore {
         page: Page,
     ) -> Result<Vec<Delivery>, StoreError> {
         Ok(self.state().deliveries_like(&filter, page))
+    }
+
+    async fn count_replay(
+        &self,
+        selection: Selection,
+        counted: Option<Counted>,
+        now: Timestamp,
+    ) -> Result<ReplayCount, StoreError> {
+        Ok(self.state().count_replay(&selection, counted, now))
+    }
+
+    async fn next_of_replay(&self, id: ReplayId) -> Result<Option<ReplayStep>, StoreError> {
+        Ok(self.state().next_of_replay(id))
+    }
+
+    async fn running_replays(&self) -> Result<Vec<ReplayId>, StoreError> {
+        Ok(self.state().running_replays())
+    }
+
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        Ok(self.state().replay_shown(id))
+    }
+
+    async fn replays(
+        &self,
+        of: Option<ApplicationId>,
+        page: Page,
+    ) -> Result<Vec<Replay>, StoreError> {
+        Ok(self.state().replays_of(of, page))
     }
 
     async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {

@@ -55,7 +55,8 @@ impl State {
                 if others.len() > 1 {
                     continue;
                 }
-                self.lane_ends.insert(lane, sequence);
+                let end = self.lane_ends.entry(lane).or_default();
+                *end = sequence.max(*end);
             }
             self.deliveries.remove(&id);
             purged.deliveries += 1;

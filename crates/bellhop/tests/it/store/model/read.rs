@@ -67,16 +67,15 @@ impl State {
     }
 
     pub fn deliveries_like(&self, filter: &DeliveryFilter, wanted: Page) -> Vec<Delivery> {
-        let all = self.deliveries.values().map(|kept| &kept.delivery);
-        all.rev()
-            .filter(|each| wanted.after.is_none_or(|after| each.id.0 < after))
-            .filter(|each| self.fits(each, filter))
+        let all = self.deliveries.values().rev();
+        all.filter(|each| wanted.after.is_none_or(|after| each.delivery.id.0 < after))
+            .filter(|each| self.fits(&each.delivery, filter))
             .take(wanted.limit as usize)
-            .cloned()
+            .map(|each| self.shown(each))
             .collect()
     }
 
-    fn fits(&self, each: &Delivery, filter: &DeliveryFilter) -> bool {
+    pub fn fits(&self, each: &Delivery, filter: &DeliveryFilter) -> bool {
         let enterprise = self.integrations[&each.integration_id].enterprise_id;
         is_or_any(filter.webhook_id, each.webhook_id)
             && is_or_any(filter.application_id, each.application_id)
