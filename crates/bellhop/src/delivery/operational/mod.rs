@@ -28,8 +28,9 @@ use crate::{
     },
 };
 
-/// How often the store is asked although nobody said anything: the net under the hints.
-const POLL_EVERY: Duration = Duration::from_secs(5);
+/// How often the store is asked although nobody said anything: the net under the hints, and the way to what has no
+/// hint of its own.
+const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after the store failed.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 /// How often a record is tried again: about ten seconds. Then the message is sent again.

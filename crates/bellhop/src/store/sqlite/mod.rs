@@ -183,7 +183,16 @@ impl Store for SqliteStore {
         &self,
         request: OperationalRequest,
     ) -> Result<OperationalDue, StoreError> {
-        self.ask(|to| Request::OperationalDue(Box::new(request), to))
+        let now = request.now;
+        // Most often no window is over, and the writer is not bothered.
+        let is_over = self
+            .readers
+            .read(move |on, _| operational::is_window_over(on, now));
+        if is_over.await? {
+            self.ask(|to| Request::CloseWindows(now, to)).await?;
+        }
+        self.readers
+            .read(move |on, _| operational::due(on, &request))
             .await
     }
 

@@ -209,43 +209,8 @@ impl Telling<'_> {
         Ok(())
     }
 
-    /// Tells what was gathered in the windows that are over, and says what to send now.
-    pub fn due(&mut self, request: &OperationalRequest) -> Result<OperationalDue, StoreError> {
-        self.close_windows(request.now)?;
-        let mut due = OperationalDue {
-            claims: Vec::new(),
-            next: self.first_closing()?,
-        };
-        for destination in &request.destinations {
-            let head = self
-                .connection
-                .prepare_cached(
-                    "SELECT m.id, m.type, m.created_ms, m.body, s.attempt_count, s.next_attempt_ms \
-                     FROM operational_sends s CROSS JOIN operational_messages m ON m.id = s.message_id \
-                     WHERE s.destination = ?1 AND s.state = 'Pending' ORDER BY s.message_id LIMIT 1",
-                )?
-                .query_row([destination.as_str()], |row| {
-                    let claim = OperationalClaim {
-                        id: row.get(0)?,
-                        destination: *destination,
-                        about: text(row, 1)?,
-                        created: from_ms(row.get(2)?),
-                        number: row.get::<_, u32>(4)? + 1,
-                        body: row.get::<_, String>(3)?.into(),
-                    };
-                    Ok((from_ms(row.get(5)?), claim))
-                })
-                .optional()?;
-            match head {
-                Some((at, claim)) if at <= request.now => due.claims.push(claim),
-                Some((at, _)) => due.next = Some(due.next.map_or(at, |next| next.min(at))),
-                None => {}
-            }
-        }
-        Ok(due)
-    }
-
-    fn close_windows(&mut self, now: Timestamp) -> Result<(), StoreError> {
+    /// Tells what was gathered in the windows that are over.
+    pub fn close_windows(&mut self, now: Timestamp) -> Result<(), StoreError> {
         for (webhook, window) in self.windows_over(now)? {
             if window.failed.count == 0 {
                 self.connection
@@ -272,14 +237,55 @@ impl Telling<'_> {
         }
         Ok(over)
     }
+}
 
-    fn first_closing(&self) -> Result<Option<Timestamp>, StoreError> {
-        let first: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT MIN(closes_ms) FROM operational_windows")?
-            .query_row([], |row| row.get(0))?;
-        Ok(first.map(from_ms))
+/// Whether a window is over: then the writer has something to tell.
+pub fn is_window_over(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(first_closing(connection)?.is_some_and(|closes| closes <= now))
+}
+
+/// What to send now. Writes nothing.
+pub fn due(
+    connection: &Connection,
+    request: &OperationalRequest,
+) -> Result<OperationalDue, StoreError> {
+    let mut due = OperationalDue {
+        claims: Vec::new(),
+        next: first_closing(connection)?,
+    };
+    for destination in &request.destinations {
+        let head = connection
+                .prepare_cached(
+                    "SELECT m.id, m.type, m.created_ms, m.body, s.attempt_count, s.next_attempt_ms \
+                     FROM operational_sends s CROSS JOIN operational_messages m ON m.id = s.message_id \
+                     WHERE s.destination = ?1 AND s.state = 'Pending' ORDER BY s.message_id LIMIT 1",
+                )?
+                .query_row([destination.as_str()], |row| {
+                    let claim = OperationalClaim {
+                        id: row.get(0)?,
+                        destination: *destination,
+                        about: text(row, 1)?,
+                        created: from_ms(row.get(2)?),
+                        number: row.get::<_, u32>(4)? + 1,
+                        body: row.get::<_, String>(3)?.into(),
+                    };
+                    Ok((from_ms(row.get(5)?), claim))
+                })
+                .optional()?;
+        match head {
+            Some((at, claim)) if at <= request.now => due.claims.push(claim),
+            Some((at, _)) => due.next = Some(due.next.map_or(at, |next| next.min(at))),
+            None => {}
+        }
     }
+    Ok(due)
+}
+
+fn first_closing(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let first: Option<i64> = connection
+        .prepare_cached("SELECT MIN(closes_ms) FROM operational_windows")?
+        .query_row([], |row| row.get(0))?;
+    Ok(first.map(from_ms))
 }
 
 fn read_window(row: &rusqlite::Row<'_>) -> Result<FailureWindow, StoreError> {

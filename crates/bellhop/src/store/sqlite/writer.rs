@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -21,9 +22,8 @@ use super::{
 use crate::{
     id::DeliveryId,
     store::{
-        Attempted, ClaimRequest, Commit, CommitError, Fence, OperationalAttempted, OperationalDue,
-        OperationalRequest, Purge, Purged, Receipt, Recorded, StoreError, WebhookClaims, Written,
-        access_memory::AccessMemory,
+        Attempted, ClaimRequest, Commit, CommitError, Fence, OperationalAttempted, Purge, Purged,
+        Receipt, Recorded, StoreError, WebhookClaims, Written, access_memory::AccessMemory,
     },
     vault::Vault,
 };
@@ -46,11 +46,7 @@ pub enum Request {
         oneshot::Sender<Result<Recorded, StoreError>>,
     ),
     Purge(Box<Purge>, oneshot::Sender<Result<Purged, StoreError>>),
-    /// Writes what is over before it answers.
-    OperationalDue(
-        Box<OperationalRequest>,
-        oneshot::Sender<Result<OperationalDue, StoreError>>,
-    ),
+    CloseWindows(Timestamp, oneshot::Sender<Result<(), StoreError>>),
     RecordOperational(
         Box<OperationalAttempted>,
         oneshot::Sender<Result<bool, StoreError>>,
@@ -81,7 +77,7 @@ enum Answered {
     Commit(Result<Receipt, CommitError>),
     Record(Result<Recorded, StoreError>),
     Purge(Result<Purged, StoreError>),
-    OperationalDue(OperationalDue),
+    CloseWindows,
     RecordOperational(bool),
 }
 
@@ -100,7 +96,7 @@ impl Writer {
                     Request::Commit(..)
                     | Request::Record(..)
                     | Request::Purge(..)
-                    | Request::OperationalDue(..)
+                    | Request::CloseWindows(..)
                     | Request::RecordOperational(..) => writes.push(request),
                     _ => others.push(request),
                 }
@@ -207,13 +203,14 @@ impl Writer {
                 Request::Purge(what, _) => {
                     Answered::Purge(Ok(purge::purge(&self.connection, &mut self.batch, what)?))
                 }
-                Request::OperationalDue(request, _) => {
+                Request::CloseWindows(now, _) => {
                     let mut telling = Telling {
                         connection: &self.connection,
                         vault: &self.vault,
                         batch: &mut self.batch,
                     };
-                    Answered::OperationalDue(telling.due(request)?)
+                    telling.close_windows(*now)?;
+                    Answered::CloseWindows
                 }
                 Request::RecordOperational(attempted, _) => {
                     Answered::RecordOperational(operational::record(&self.connection, attempted)?)
@@ -260,7 +257,7 @@ impl Writer {
             Request::Commit(..)
             | Request::Record(..)
             | Request::Purge(..)
-            | Request::OperationalDue(..)
+            | Request::CloseWindows(..)
             | Request::RecordOperational(..) => unreachable!("writes go in groups"),
         }
         false
@@ -281,9 +278,7 @@ fn reply(request: Request, answer: Answered) {
         (Request::Commit(_, to), Answered::Commit(answer)) => drop(to.send(answer)),
         (Request::Record(_, to), Answered::Record(answer)) => drop(to.send(answer)),
         (Request::Purge(_, to), Answered::Purge(answer)) => drop(to.send(answer)),
-        (Request::OperationalDue(_, to), Answered::OperationalDue(due)) => {
-            drop(to.send(Ok(due)));
-        }
+        (Request::CloseWindows(_, to), Answered::CloseWindows) => drop(to.send(Ok(()))),
         (Request::RecordOperational(_, to), Answered::RecordOperational(done)) => {
             drop(to.send(Ok(done)));
         }
@@ -296,7 +291,7 @@ fn fail(request: Request, error: StoreError) {
         Request::Commit(_, to) => drop(to.send(Err(CommitError::Store(error)))),
         Request::Record(_, to) => drop(to.send(Err(error))),
         Request::Purge(_, to) => drop(to.send(Err(error))),
-        Request::OperationalDue(_, to) => drop(to.send(Err(error))),
+        Request::CloseWindows(_, to) => drop(to.send(Err(error))),
         Request::RecordOperational(_, to) => drop(to.send(Err(error))),
         _ => unreachable!("nothing else is written"),
     }
