@@ -22,12 +22,12 @@ use bellhop::{
         operational::OperationalMessage,
         webhook::Webhook,
     },
-    id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, WebhookId},
+    id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, ReplayId, WebhookId},
     store::{
-        Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence, IntegrationFilter,
-        MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged,
-        Receipt, Recorded, Stats, Store, StoreError, StoredMessage, WebhookClaims,
-        sqlite::SqliteStore,
+        Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Fence,
+        IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest,
+        Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats,
+        Store, StoreError, StoredMessage, WebhookClaims, sqlite::SqliteStore,
     },
 };
 use jiff::Timestamp;
@@ -191,6 +191,11 @@ reads! {
     attempts(of: DeliveryId) -> Vec<Attempt>;
     body(of: DeliveryId) -> Option<MessageBody>;
     deliveries(filter: DeliveryFilter, page: Page) -> Vec<Delivery>;
+    count_replay(selection: Selection, counted: Option<Counted>, now: Timestamp) -> ReplayCount;
+    next_of_replay(id: ReplayId) -> Option<ReplayStep>;
+    running_replays() -> Vec<ReplayId>;
+    replay(id: ReplayId) -> Option<Replay>;
+    replays(of: Option<ApplicationId>, page: Page) -> Vec<Replay>;
     keys() -> Vec<ApiKey>;
     key(id: KeyId) -> Option<ApiKey>;
     stats(now: Timestamp) -> Stats;
