@@ -42,6 +42,12 @@ pub enum Part {
     Points,
     /// R5: the network between the server and its receivers.
     Network,
+    /// R6: hostile receivers beside healthy ones.
+    Zoo,
+    /// R7: the server's clock jumps.
+    Clock,
+    /// R8: the disk is full.
+    Disk,
     /// R9: the connection dies during the answer to a command.
     Ambiguous,
     /// R10: SIGTERM under load.
@@ -52,10 +58,13 @@ pub enum Part {
 
 impl Part {
     /// Every part, in the order in which they run.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Kills,
         Self::Points,
         Self::Network,
+        Self::Zoo,
+        Self::Clock,
+        Self::Disk,
         Self::Ambiguous,
         Self::Drain,
         Self::Backlog,
@@ -66,6 +75,9 @@ impl Part {
             Self::Kills => "kills",
             Self::Points => "points",
             Self::Network => "network",
+            Self::Zoo => "zoo",
+            Self::Clock => "clock",
+            Self::Disk => "disk",
             Self::Ambiguous => "ambiguous",
             Self::Drain => "drain",
             Self::Backlog => "backlog",
@@ -163,6 +175,9 @@ async fn gather(options: &Options, part: Part, folder: &Path) -> anyhow::Result<
         Part::Kills => parts::kills::run(options, folder).await,
         Part::Points => return parts::points::run(options, folder).await,
         Part::Network => parts::network::run(options, folder).await,
+        Part::Zoo => parts::zoo::run(options, folder).await,
+        Part::Clock => return parts::clock::run(options, folder).await,
+        Part::Disk => return parts::disk::run(options, folder).await,
         Part::Ambiguous => parts::ambiguous::run(options, folder).await,
         Part::Drain => parts::drain::run(options, folder).await,
         Part::Backlog => parts::backlog::run(options, folder).await,

@@ -190,6 +190,7 @@ impl<'a> Lanes<'a> {
         for position in 0..self.arrivals.len() {
             self.judge_signature(&self.arrivals[position], verdict);
             self.judge_pause(&self.arrivals[position], verdict);
+            self.judge_end(&self.arrivals[position], verdict);
             self.judge_arrival(position, verdict);
         }
         let name = &self.webhook.name;
@@ -245,6 +246,22 @@ impl<'a> Lanes<'a> {
             verdict.early += 1;
             verdict.notes.push(format!(
                 "early: {} arrived at {} during a pause",
+                arrival.header("webhook-id"),
+                self.webhook.name
+            ));
+        }
+    }
+
+    /// I5: a request that was begun is waited for and recorded, if no fault prevents it.
+    fn judge_end(&self, arrival: &Arrival, verdict: &mut Verdict) {
+        if arrival.answered.is_some() || arrival.hung_up {
+            return;
+        }
+        let mut faults = self.faults_near(arrival.at_us, RECORD_WITHIN_US);
+        if faults.next().is_none() {
+            verdict.cut_off += 1;
+            verdict.notes.push(format!(
+                "cut off: {} at {} was not waited for",
                 arrival.header("webhook-id"),
                 self.webhook.name
             ));

@@ -75,6 +75,7 @@ fn arrival_of(message: &Acknowledged, attempt: u64, at_us: u64, status: u16) -> 
             status,
             retry_after_s: None,
         }),
+        hung_up: false,
     }
 }
 
@@ -117,8 +118,11 @@ fn a_lost_message_is_seen() {
     let verdict = planted(|evidence| arrivals(evidence).truncate(3));
     assert_eq!((verdict.lost, verdict.order_violations), (1, 0));
     // A receiver that only failed has not taken it.
-    let verdict = planted(|evidence| arrivals(evidence)[3].answered = None);
-    assert_eq!(verdict.lost, 1);
+    let verdict = planted(|evidence| {
+        let last = &mut arrivals(evidence)[3];
+        (last.answered, last.hung_up) = (None, true);
+    });
+    assert_eq!((verdict.lost, verdict.cut_off), (1, 0));
     let mut evidence = sound();
     arrivals(&mut evidence).pop();
     let id = evidence.acknowledged[2].message_id();
@@ -298,6 +302,25 @@ fn only_a_fault_that_parts_an_answer_from_its_record_explains_a_duplicate() {
         ..fault(S)
     });
     assert!(judge(&lasting).holds());
+}
+
+#[test]
+fn a_request_that_the_server_does_not_wait_for_is_seen() {
+    let cut_off = |evidence: &mut Evidence| {
+        let whole = arrivals(evidence)[2].clone();
+        arrivals(evidence)[2].answered = None;
+        let again = Arrival {
+            at_us: whole.at_us + 500,
+            ..whole
+        };
+        arrivals(evidence).insert(3, again);
+    };
+    let verdict = planted(cut_off);
+    assert_eq!((verdict.cut_off, verdict.unexplained_duplicates), (1, 0));
+    let mut killed = sound();
+    cut_off(&mut killed);
+    killed.faults.push(fault(3 * S + 1200));
+    assert!(judge(&killed).holds());
 }
 
 #[test]

@@ -129,6 +129,11 @@ impl Call {
 }
 
 impl Answer {
+    /// Whether it is a problem document (RFC 9457) that tells its own status.
+    pub fn is_problem(&self) -> bool {
+        self.json["status"] == self.status && self.json["detail"].is_string()
+    }
+
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }

@@ -125,6 +125,9 @@ pub struct Arrival {
     pub body: String,
     /// What was answered; nothing if the connection ended before.
     pub answered: Option<Answered>,
+    /// Whether the receiver hung up on it. One that is neither answered nor hung up on was cut off by the sender.
+    #[serde(default)]
+    pub hung_up: bool,
 }
 
 /// What a receiver answered.

@@ -134,6 +134,7 @@ async fn receive(
         headers: headers.collect(),
         body: String::from_utf8_lossy(&body).into_owned(),
         answered: None,
+        hung_up: false,
     };
     let position = shared.write_down(arrival);
     let (status, retry_after_s) = match shared.reply() {
@@ -142,7 +143,10 @@ async fn receive(
             tokio::time::sleep(wait).await;
             (200, None)
         }
-        Reply::Nothing => anyhow::bail!("hangs up"),
+        Reply::Nothing => {
+            shared.hang_up(position);
+            anyhow::bail!("hangs up")
+        }
     };
     shared.answer(position, status, retry_after_s);
     let mut response = Response::builder().status(status);
@@ -162,6 +166,10 @@ impl Shared {
             ..arrival
         });
         arrivals.len() - 1
+    }
+
+    fn hang_up(&self, position: usize) {
+        self.arrivals.lock().expect("no holder panics")[position].hung_up = true;
     }
 
     fn answer(&self, position: usize, status: u16, retry_after_s: Option<u64>) {

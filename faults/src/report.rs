@@ -28,6 +28,8 @@ pub struct Verdict {
     pub bound: u64,
     /// Duplicates with no fault between the 2xx and them, or more at one fault than may be in flight.
     pub unexplained_duplicates: u64,
+    /// Requests that the server cut off with no fault to make it.
+    pub cut_off: u64,
     /// Tokens of deleted integrations that an introspection called active.
     pub active_after_revocation: u64,
     /// Healthy webhooks that sick receivers slowed.
@@ -45,6 +47,7 @@ impl Verdict {
             + self.bad_signatures
             + self.early
             + self.unexplained_duplicates
+            + self.cut_off
             + self.active_after_revocation
             + self.slowed;
         violations == 0 && self.duplicates <= self.bound
@@ -62,6 +65,7 @@ impl Verdict {
         self.duplicates += other.duplicates;
         self.bound += other.bound;
         self.unexplained_duplicates += other.unexplained_duplicates;
+        self.cut_off += other.cut_off;
         self.active_after_revocation += other.active_after_revocation;
         self.slowed += other.slowed;
         self.notes.extend(other.notes);

@@ -51,6 +51,8 @@ pub struct Setting {
 pub struct Stage {
     pub server: Server,
     pub platform: Arc<Platform>,
+    /// The way to the API that does no harm.
+    pub api: Api,
     /// The proxy before the API, if the setting has one.
     pub before_api: Option<Proxy>,
     pub random: Random,
@@ -91,6 +93,7 @@ impl Stage {
         Ok(Self {
             server,
             platform,
+            api,
             before_api,
             random,
             producer,

@@ -203,6 +203,8 @@ impl Receiver {
             headers: headers.collect(),
             body: String::from_utf8_lossy(&body).into_owned(),
             answered: None,
+            // The simulated network cuts without a fault that is noted: who hung up is not judged here.
+            hung_up: true,
         };
         let told = arrival.header("webhook-timestamp").parse().unwrap_or(0);
         arrival.unix_s = self.clock.unix_s_as_seen(told);

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::outside;
 use crate::place;
+use crate::planted;
 use crate::run::{self, Outcome};
 
 /// Options of `faults`.
@@ -16,6 +17,9 @@ pub struct Options {
     /// Build for release instead of for development
     #[arg(long)]
     release: bool,
+    /// Test the battery itself: plant each bug of `faults/planted` in a copy of the sources, and demand that it is seen
+    #[arg(long)]
+    planted: bool,
     /// Arguments of the battery
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
@@ -28,6 +32,9 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     {
         return outside::simulate(seeds);
     }
+    if options.planted {
+        return planted::run();
+    }
     let status = battery(options)?.status().context("starting the battery")?;
     Ok(status.success())
 }
@@ -36,6 +43,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
 pub fn step() -> anyhow::Result<Outcome> {
     let options = Options {
         release: false,
+        planted: false,
         arguments: Vec::new(),
     };
     let mut command = battery(&options)?;

@@ -5,6 +5,7 @@ mod faults;
 mod openapi;
 mod outside;
 mod place;
+mod planted;
 mod run;
 mod test;
 mod tools;

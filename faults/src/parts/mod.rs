@@ -4,10 +4,13 @@ use crate::{battery::Options, platform::Receivers, producer::Rhythm, stage::Sett
 
 pub mod ambiguous;
 pub mod backlog;
+pub mod clock;
+pub mod disk;
 pub mod drain;
 pub mod kills;
 pub mod network;
 pub mod points;
+pub mod zoo;
 
 /// A stage as most parts want it.
 fn setting(options: &Options) -> Setting {

@@ -6,7 +6,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{ApiError, Reply, code::Code, state::ApiState};
-use crate::store::Page;
 
 /// How it is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,7 +22,7 @@ pub async fn live(_: ApiState, _: Option<String>) -> Result<Reply, ApiError> {
     Ok(Reply::ok(&Health { status: "Live" }))
 }
 
-/// Whether requests should be sent here: the store answers, and the server is not going away.
+/// Whether requests should be sent here: what is commanded can be made durable, and the server is not going away.
 #[utoipa::path(get, path = "/readyz", tag = "Operation",
     responses((status = 200, description = "Yes.", body = Health), (status = 503, description = "Not now.")))]
 pub async fn ready(api: ApiState, _: Option<String>) -> Result<Reply, ApiError> {
@@ -31,11 +30,7 @@ pub async fn ready(api: ApiState, _: Option<String>) -> Result<Reply, ApiError> 
         let error = ApiError::new(Code::Unavailable, "The server is going away.");
         return Err(error.with_retry_after(5));
     }
-    let page = Page {
-        after: None,
-        limit: 1,
-    };
-    api.store().enterprises(page).await?;
+    api.store().can_commit().await?;
     Ok(Reply::ok(&Health { status: "Ready" }))
 }
 

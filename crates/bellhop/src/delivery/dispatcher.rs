@@ -60,6 +60,8 @@ pub struct Dispatcher {
     in_flight: usize,
     /// Claims whose attempts were not made or not recorded, until the store has taken them back.
     owed: Vec<(DeliveryId, Fence, WebhookId)>,
+    /// The last time that it was.
+    latest: Timestamp,
     ended: mpsc::UnboundedSender<Ended>,
     endings: mpsc::UnboundedReceiver<Ended>,
 }
@@ -75,6 +77,8 @@ impl Dispatcher {
             later: BTreeSet::new(),
             in_flight: 0,
             owed: Vec::new(),
+            // Nobody knows what time it was when the store was last used.
+            latest: Timestamp::MAX,
             ended,
             endings,
         }
@@ -111,6 +115,7 @@ impl Dispatcher {
     /// One round for a test that moves time by hand: sends what is due now and waits until it is recorded.
     /// Says how many attempts were made.
     pub async fn step(&mut self) -> Result<usize, StoreError> {
+        self.notice_the_time().await?;
         for (webhook, due) in self.parts.store.due().await? {
             self.plan(webhook, due);
         }
@@ -301,9 +306,27 @@ impl Dispatcher {
         }
     }
 
+    /// If the clock was set back, what was planned by it moves along.
+    async fn notice_the_time(&mut self) -> Result<(), StoreError> {
+        let now = self.parts.attempts.clock.now();
+        if now < self.latest {
+            let replanned = self.parts.store.replan(now).await?;
+            if replanned > 0 {
+                tracing::warn!(replanned, "the clock was set back; plans were moved along");
+            }
+            self.later.clear();
+            self.lines.values_mut().for_each(|line| line.later = None);
+        }
+        self.latest = now;
+        Ok(())
+    }
+
     /// Asks the store what is due, whatever was hinted.
     async fn look(&mut self) {
         self.give_back().await;
+        if let Err(error) = self.notice_the_time().await {
+            tracing::error!(%error, "plans could not be moved after the clock was set back; trying again");
+        }
         match self.parts.store.due().await {
             Ok(due) => due
                 .into_iter()

@@ -64,6 +64,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Gives back claims whose attempts were not begun.
     async fn release(&self, claims: Vec<(DeliveryId, Fence)>) -> Result<(), StoreError>;
 
+    /// The clock was set back, perhaps: what was planned by a clock that had gone further waits from now for as long
+    /// as it was to wait then, never shorter, and not until the clock has come there again. Says how many
+    /// deliveries that were. A store whose plans are by a clock that is not set back has nothing to do.
+    async fn replan(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let _ = now;
+        Ok(0)
+    }
+
     /// Each webhook that has something to send, with the moment at which its earliest is due.
     async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError>;
 
@@ -158,6 +166,16 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn key(&self, id: KeyId) -> Result<Option<ApiKey>, StoreError>;
     /// Figures for metrics.
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError>;
+
+    /// Whether a commit can be made durable now: a disk may be full that can still be read. A store that cannot
+    /// tell its writes from its reads answers by reading.
+    async fn can_commit(&self) -> Result<(), StoreError> {
+        let page = Page {
+            after: None,
+            limit: 1,
+        };
+        self.enterprises(page).await.map(drop)
+    }
 
     /// Writes what is left and lets go of the database.
     async fn close(&self) -> Result<(), StoreError>;

@@ -4,6 +4,7 @@ mod api;
 mod cli;
 mod crash;
 mod delivery;
+mod delivery_clock;
 mod deploy;
 mod hostile;
 mod operational;

@@ -49,6 +49,7 @@ mod operational;
 mod purge;
 mod read;
 mod registry;
+mod replan;
 mod replay_reads;
 mod replay_rows;
 mod replays;
@@ -106,6 +107,7 @@ impl SqliteStore {
             ),
             access: access.clone(),
             observer: options.observer,
+            proved: None,
         };
         let (requests, received) = mpsc::sync_channel(MAX_WAITING);
         thread::Builder::new()
@@ -167,6 +169,10 @@ impl Store for SqliteStore {
 
     async fn release(&self, claims: Vec<(DeliveryId, Fence)>) -> Result<(), StoreError> {
         self.ask(|to| Request::Release(claims, to)).await
+    }
+
+    async fn replan(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.ask(|to| Request::Replan(now, to)).await
     }
 
     async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError> {
@@ -368,6 +374,10 @@ impl Store for SqliteStore {
 
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {
         self.readers.read(move |on, _| read::stats(on, now)).await
+    }
+
+    async fn can_commit(&self) -> Result<(), StoreError> {
+        self.ask(Request::Prove).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -12,11 +12,11 @@ use tokio::sync::oneshot;
 
 use super::{
     apply::Apply,
-    batch::Batch,
+    batch::{Batch, Webhooks},
     claims,
     log::Log,
     operational::{self, Telling},
-    purge,
+    purge, replan,
     schema::StoreObserver,
 };
 use crate::{
@@ -37,6 +37,13 @@ const LOAD: usize = 8;
 /// How long it waits: less than a sync takes, and worth several, since a page that two writes share is
 /// written once.
 const LINGER: Duration = Duration::from_micros(300);
+
+/// How long a transaction that was made durable proves that the next one can be.
+const PROOF_LASTS: Duration = Duration::from_secs(1);
+
+/// Changes pages and leaves nothing behind.
+const PROOF: &str = "BEGIN IMMEDIATE; INSERT OR REPLACE INTO idempotency VALUES (zeroblob(32), zeroblob(32), x'', 0); \
+    DELETE FROM idempotency WHERE key = zeroblob(32); COMMIT";
 
 /// What the writer is asked, and where the answer goes.
 pub enum Request {
@@ -59,6 +66,8 @@ pub enum Request {
         Vec<(DeliveryId, Fence)>,
         oneshot::Sender<Result<(), StoreError>>,
     ),
+    Replan(Timestamp, oneshot::Sender<Result<usize, StoreError>>),
+    Prove(oneshot::Sender<Result<(), StoreError>>),
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
@@ -70,6 +79,8 @@ pub struct Writer {
     pub access: Arc<AccessMemory>,
     pub log: Log,
     pub observer: Arc<dyn StoreObserver>,
+    /// When a transaction was last made durable; nothing if the newest was not.
+    pub proved: Option<Instant>,
 }
 
 /// An answer that is sent once the transaction is durable.
@@ -147,6 +158,7 @@ impl Writer {
 
     fn transaction(&mut self, writes: &[Request]) -> Result<Vec<Answered>, StoreError> {
         let result = self.try_transaction(writes);
+        self.proved = result.is_ok().then(Instant::now);
         if let Ok(answers) = &result {
             self.batch.committed();
             self.tell_changes(answers);
@@ -225,6 +237,20 @@ impl Writer {
         Ok(answers)
     }
 
+    /// Whether the disk takes a transaction: under load the newest one says so, otherwise a small one is tried.
+    fn prove(&mut self) -> Result<(), StoreError> {
+        let is_proved = |at: Instant| at.elapsed() < PROOF_LASTS;
+        if self.proved.is_some_and(is_proved) {
+            return Ok(());
+        }
+        let proof = self.connection.execute_batch(PROOF);
+        if proof.is_err() && !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        self.proved = proof.is_ok().then(Instant::now);
+        Ok(proof?)
+    }
+
     /// Answers what writes nothing. Says whether to stop.
     fn answer(&mut self, request: Request) -> bool {
         match request {
@@ -246,6 +272,14 @@ impl Writer {
             Request::Release(claims, to) => {
                 self.batch.claims.release(&claims);
                 let _ = to.send(Ok(()));
+            }
+            Request::Replan(now, to) => {
+                let replanned = replan::replan(&mut self.connection, now);
+                self.batch.webhooks = Webhooks::default();
+                let _ = to.send(replanned.map_err(StoreError::from));
+            }
+            Request::Prove(to) => {
+                let _ = to.send(self.prove());
             }
             Request::Close(to) => {
                 let closed = self
