@@ -39,7 +39,7 @@ struct Run {
     /// The long form: hours instead of minutes
     #[arg(long)]
     long: bool,
-    /// Only these parts; without it, all
+    /// Only these parts; without it, all in the long form, and all but the zoo in the short one
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// What all random choices come from; without it, a fresh one
@@ -83,10 +83,10 @@ fn say(verdict: &Verdict) -> ExitCode {
 
 impl Run {
     fn parts(&self) -> Vec<Part> {
-        if self.only.is_empty() {
-            Part::ALL.to_vec()
-        } else {
-            self.only.clone()
+        match (self.only.as_slice(), self.long) {
+            ([], true) => Part::ALL.to_vec(),
+            ([], false) => Part::SHORT.to_vec(),
+            (only, _) => only.to_vec(),
         }
     }
 

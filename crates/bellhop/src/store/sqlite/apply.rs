@@ -270,7 +270,9 @@ pub fn advance_lane(
     };
     let gate = batch.webhooks.gate(connection, webhook)?;
     let first_wait = gate.map_or(Duration::ZERO, |gate| gate.first_wait);
-    let at = at.max(later(from_ms(created_ms), first_wait));
+    // A commit after now was made before the clock was set back.
+    let created = from_ms(created_ms).min(at);
+    let at = at.max(later(created, first_wait));
     // A backfill may have put others before it: the try that was planned then is not made earlier.
     let at_ms = to_ms(at).max(planned_ms.unwrap_or(i64::MIN));
     connection

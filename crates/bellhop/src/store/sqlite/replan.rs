@@ -6,18 +6,21 @@ use rusqlite::{Connection, params};
 use crate::clock::to_ms;
 
 /// The heads that were planned at a time which, by the clock, has not come yet: by the last attempt, or by the commit
-/// that made them. A plan that was made since has its attempt in the future and itself not: it is right.
+/// that made them. What they were to wait then, they wait from now. An attempt that was under way when the clock was
+/// set back has its plan before itself; what it waits is what the schedule says, at most.
 const FROM_THE_FUTURE: &str = "CREATE TEMP TABLE replanned AS \
-    SELECT id, webhook_id, next_attempt_ms, planned_at_ms FROM ( \
-        SELECT d.id, d.webhook_id, d.next_attempt_ms, COALESCE( \
+    SELECT p.id, p.webhook_id, p.planned_at_ms, CASE \
+        WHEN p.next_attempt_ms >= p.planned_at_ms THEN ?1 + p.next_attempt_ms - p.planned_at_ms \
+        ELSE MIN(p.next_attempt_ms, ?1 + 1200 * COALESCE(w.retry_schedule ->> p.tries, 0)) END AS next_attempt_ms \
+    FROM ( \
+        SELECT d.id, d.webhook_id, d.next_attempt_ms, d.tries, COALESCE( \
             (SELECT a.started_ms FROM attempts a WHERE a.delivery_id = d.id AND a.number = d.attempt_count), \
             d.created_ms) AS planned_at_ms \
-        FROM deliveries d WHERE d.next_attempt_ms IS NOT NULL AND d.next_attempt_ms > ?1) \
-    WHERE planned_at_ms > ?1 AND next_attempt_ms >= planned_at_ms";
+        FROM deliveries d WHERE d.next_attempt_ms IS NOT NULL AND d.next_attempt_ms > ?1) p \
+    JOIN webhooks w ON w.id = p.webhook_id WHERE p.planned_at_ms > ?1";
 
-/// What it was to wait then, it waits from now.
-const DELIVERIES: &str = "UPDATE deliveries SET next_attempt_ms = ?1 + r.next_attempt_ms - r.planned_at_ms \
-    FROM replanned r WHERE deliveries.id = r.id";
+const DELIVERIES: &str = "UPDATE deliveries SET next_attempt_ms = r.next_attempt_ms FROM replanned r \
+    WHERE deliveries.id = r.id";
 
 /// A receiver's `Retry-After` bears no time at which it came. The newest plan was made no earlier.
 const WEBHOOKS: &str = "UPDATE webhooks SET not_before_ms = ?1 + MAX(0, not_before_ms - r.planned_at_ms) \
@@ -29,7 +32,7 @@ pub fn replan(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<u
     let now = to_ms(now);
     let transaction = connection.transaction()?;
     transaction.execute(FROM_THE_FUTURE, params![now])?;
-    let replanned = transaction.execute(DELIVERIES, params![now])?;
+    let replanned = transaction.execute(DELIVERIES, [])?;
     transaction.execute(WEBHOOKS, params![now])?;
     transaction.execute("DROP TABLE temp.replanned", [])?;
     transaction.commit()?;
