@@ -48,6 +48,7 @@ async fn a_pause_that_the_receiver_asked_for_lasts_as_long_after_the_clock_was_s
     assert_eq!(sending.drain().await, 1);
     sending.app.clock.set_back(HOUR);
     sending.integration("two").await;
+    assert_eq!(sending.drain().await, 0, "at once");
     assert_eq!(sending.after(119).await, 0, "early");
     assert_eq!(sending.after(2).await, 2, "stuck");
 }
