@@ -60,6 +60,7 @@ struct StoreGauges {
     oldest_due: Seconds,
     lanes_held: Gauge,
     operational_pending: Gauge,
+    circuits_open: Gauge,
     database_bytes: Gauge,
 }
 
@@ -180,6 +181,7 @@ impl Metrics {
         self.store
             .operational_pending
             .set(stats.operational_pending as i64);
+        self.store.circuits_open.set(stats.circuits_open as i64);
         self.store.database_bytes.set(stats.database_bytes as i64);
         let mut text = String::with_capacity(16 * 1024);
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
@@ -219,7 +221,7 @@ impl Metrics {
         );
         to.register(
             "bellhop_lanes_held",
-            "Lanes that wait because their webhook is not enabled",
+            "Lanes that wait because their webhook is not enabled or its circuit is not closed",
             self.store.lanes_held.clone(),
         );
         to.register(
@@ -227,6 +229,16 @@ impl Metrics {
             "Operational messages that are still to be sent to a destination",
             self.store.operational_pending.clone(),
         );
+        to.register(
+            "bellhop_circuits_open",
+            "Webhooks whose circuit is open or half-open",
+            self.store.circuits_open.clone(),
+        );
+        self.register_own(to);
+    }
+
+    /// What is about the API and the store.
+    fn register_own(&self, to: &mut Registry) {
         to.register(
             "bellhop_http_requests",
             "Requests to the API, by route, method and status",

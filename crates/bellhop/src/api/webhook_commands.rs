@@ -70,7 +70,7 @@ pub async fn pause(call: Call) -> Result<Reply, ApiError> {
     set_state(&call, WebhookState::Paused, body.reason).await
 }
 
-/// Enables a webhook that is paused or disabled: everything held is sent, in order.
+/// Enables a webhook that is paused or disabled, and closes its circuit: everything held is sent, in order.
 #[utoipa::path(post, path = "/v1/webhooks/{Id}/resume", tag = "Webhooks",
     params(("Id" = Uuid, Path, description = "Of the webhook.")),
     responses((status = 200, description = "It is enabled.", body = CommandedWebhook)))]
@@ -133,8 +133,9 @@ pub async fn rotate_secret(call: Call) -> Result<Reply, ApiError> {
         secret: secret.clone(),
         overlap_until: later(call.lifecycle().now(), overlap),
     };
+    let now = call.lifecycle().now();
     call.commit(write, move |written| {
-        answer(StatusCode::OK, written, None, Some(&secret))
+        answer(StatusCode::OK, written, now, None, Some(&secret))
     })
     .await
 }
@@ -146,10 +147,13 @@ async fn set_state(
 ) -> Result<Reply, ApiError> {
     let present = find(call).await?;
     call.if_match(present.revision)?;
-    if present.state == state && reason.is_none() {
-        return Ok(shown(StatusCode::OK, &present, Some(false), None));
+    let now = call.lifecycle().now();
+    // Whoever resumes a webhook that is enabled wants its circuit closed.
+    let heals = state == WebhookState::Enabled && !present.health.is_clean();
+    if present.state == state && reason.is_none() && !heals {
+        return Ok(shown(StatusCode::OK, &present, now, Some(false), None));
     }
-    let changed = present.state != state || present.state_reason != reason;
+    let changed = present.state != state || present.state_reason != reason || heals;
     let patch = WebhookPatch {
         state: Some((state, reason)),
         ..WebhookPatch::default()
@@ -160,7 +164,7 @@ async fn set_state(
         patch: Box::new(patch),
     };
     call.commit(write, move |written| {
-        answer(StatusCode::OK, written, Some(changed), None)
+        answer(StatusCode::OK, written, now, Some(changed), None)
     })
     .await
 }

@@ -3,6 +3,7 @@
 
 use bellhop_webhook::{Action, UtcSecond};
 use http::StatusCode;
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,11 +12,12 @@ use super::{
     cursor::List,
     objects::Headers,
     page::{Items, PageRequest},
-    times::second,
+    times::{UtcMillisecond, second},
     webhook_settings::{CreateWebhook, UpdateWebhook, check_secret},
 };
 use crate::{
     domain::{
+        health::{Circuit, Health},
         masked::{MASK, masked_url},
         secret_text::SecretText,
         webhook::Webhook,
@@ -58,9 +60,32 @@ pub struct WebhookObject {
     /// Further headers, their values masked.
     #[schema(value_type = std::collections::HashMap<String, String>)]
     headers: Headers,
+    /// How it fares.
+    health: HealthObject,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     created_utc: UtcSecond,
+}
+
+/// What attempts have shown of a webhook. Resuming it, or giving it another URL, begins anew.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+#[schema(as = WebhookHealth)]
+pub struct HealthObject {
+    /// `Closed`: it is sent to. `Open`: it failed 10 times in a row, and nothing is sent before `OpenUntilUtc`.
+    /// `HalfOpen`: one attempt at a time finds out whether it is back.
+    circuit: &'static str,
+    /// Failed attempts since the last that succeeded. Bellhop's own faults do not count.
+    consecutive_failures: u32,
+    /// When the first of them ended. After 5 days of nothing but failures the webhook is disabled.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    failing_since_utc: Option<UtcMillisecond>,
+    /// Until when nothing is sent.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    open_until_utc: Option<UtcMillisecond>,
+    /// How many requests it may have at a time while it is not `Closed`, or gets its backlog after it was; null for
+    /// `MaxInFlight`.
+    in_flight_limit: Option<u32>,
 }
 
 /// What was done to a webhook. `Secret` is there when one was made, and only then.
@@ -97,9 +122,9 @@ pub async fn create(call: Call) -> Result<Reply, ApiError> {
         secret: secret.clone(),
         settings,
     };
-    let id = new.id;
+    let (id, now) = (new.id, call.lifecycle().now());
     call.commit(Write::CreateWebhook(Box::new(new)), move |written| {
-        answer(StatusCode::CREATED, written, None, Some(&secret))
+        answer(StatusCode::CREATED, written, now, None, Some(&secret))
             .with_location(&format!("/v1/webhooks/{id}"))
     })
     .await
@@ -141,7 +166,8 @@ pub async fn get(call: Call) -> Result<Reply, ApiError> {
     call.no_query()?;
     let webhook = find(&call).await?;
     let version = webhook.revision;
-    Ok(Reply::ok(&WebhookObject::from(webhook)).with_version(version))
+    let object = WebhookObject::at(webhook, call.lifecycle().now());
+    Ok(Reply::ok(&object).with_version(version))
 }
 
 /// Changes the settings of a webhook. With `If-Match`, only if nobody else has since it was read.
@@ -159,8 +185,11 @@ pub async fn update(call: Call) -> Result<Reply, ApiError> {
         if_revision: call.has_if_match().then_some(present.revision),
         patch: Box::new(patch),
     };
-    call.commit(write, |written| answer(StatusCode::OK, written, None, None))
-        .await
+    let now = call.lifecycle().now();
+    call.commit(write, move |written| {
+        answer(StatusCode::OK, written, now, None, None)
+    })
+    .await
 }
 
 /// Deletes a webhook. What it had still to send is discarded.
@@ -189,11 +218,12 @@ pub async fn find(call: &Call) -> Result<Webhook, ApiError> {
 pub fn answer(
     status: StatusCode,
     written: &Written,
+    now: Timestamp,
     changed: Option<bool>,
     secret: Option<&SecretText>,
 ) -> Reply {
     match written {
-        Written::Webhook(webhook) => shown(status, webhook, changed, secret),
+        Written::Webhook(webhook) => shown(status, webhook, now, changed, secret),
         _ => Reply::unexpected(),
     }
 }
@@ -202,11 +232,12 @@ pub fn answer(
 pub fn shown(
     status: StatusCode,
     webhook: &Webhook,
+    now: Timestamp,
     changed: Option<bool>,
     secret: Option<&SecretText>,
 ) -> Reply {
     let document = CommandedWebhook {
-        webhook: webhook.clone().into(),
+        webhook: WebhookObject::at(webhook.clone(), now),
         changed,
         secret: secret.map(|secret| secret.expose().to_owned()),
     };
@@ -219,11 +250,14 @@ async fn list_page(
     of: Option<ApplicationId>,
 ) -> Result<Reply, ApiError> {
     let found = call.store().webhooks(of, page.page()).await?;
-    Ok(page.reply(found, |each| each.id.0, WebhookObject::from))
+    let now = call.lifecycle().now();
+    let object = |webhook| WebhookObject::at(webhook, now);
+    Ok(page.reply(found, |each| each.id.0, object))
 }
 
-impl From<Webhook> for WebhookObject {
-    fn from(webhook: Webhook) -> Self {
+impl WebhookObject {
+    /// As it is at this moment.
+    fn at(webhook: Webhook, now: Timestamp) -> Self {
         let actions = webhook.actions.actions();
         let headers = webhook
             .headers
@@ -244,7 +278,25 @@ impl From<Webhook> for WebhookObject {
             max_in_flight: webhook.max_in_flight,
             rate_limit: webhook.rate_limit,
             headers: Headers(headers),
+            health: HealthObject::at(webhook.health, now),
             created_utc: second(webhook.created),
+        }
+    }
+}
+
+impl HealthObject {
+    fn at(health: Health, now: Timestamp) -> Self {
+        let circuit = health.circuit(now);
+        let open_until = match circuit {
+            Circuit::Open { until } => Some(until),
+            Circuit::Closed | Circuit::HalfOpen => None,
+        };
+        Self {
+            circuit: circuit.as_str(),
+            consecutive_failures: health.failures,
+            failing_since_utc: health.failing_since.map(UtcMillisecond),
+            open_until_utc: open_until.map(UtcMillisecond),
+            in_flight_limit: health.most_in_flight(now),
         }
     }
 }

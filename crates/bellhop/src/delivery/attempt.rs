@@ -96,6 +96,10 @@ impl Attempts {
             ended: at,
         };
         let (next, effect) = decide(tried, outcome, &webhook.schedule, self.random.unit());
+        let unit = match outcome {
+            Outcome::Succeeded => 0.0,
+            Outcome::Failed { .. } => self.random.unit(),
+        };
         Attempted {
             delivery_id: claim.delivery_id,
             fence: claim.fence,
@@ -103,6 +107,7 @@ impl Attempts {
             attempt,
             next,
             effect,
+            unit,
         }
     }
 

@@ -216,11 +216,24 @@ impl Dispatcher {
             revision,
             claims,
             next_due,
+            most_in_flight,
         } = taken;
-        if let Some(due) = next_due {
-            self.plan(webhook_id, due);
-        }
         let n = claims.len();
+        let line = self.lines.entry(webhook_id).or_default();
+        line.most = most_in_flight.map(|most| most as usize);
+        // What is due and was not given waits for requests that are not ours: asked again at once, it still would.
+        let is_refused = n == 0 && line.in_flight == 0;
+        if let Some(due) = next_due {
+            let soon = later(
+                now,
+                if is_refused {
+                    STORE_PAUSE
+                } else {
+                    Duration::ZERO
+                },
+            );
+            self.plan(webhook_id, if due <= now { soon } else { due });
+        }
         self.in_flight += n;
         let ready = self.parts.directory.ready(webhook_id, revision, now);
         let line = self.lines.entry(webhook_id).or_default();

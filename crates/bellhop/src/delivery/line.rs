@@ -10,6 +10,8 @@ pub struct Line {
     pub in_flight: usize,
     /// How many of its requests may be in flight; unknown until it was made ready.
     pub limit: Option<usize>,
+    /// The same, as the webhook's health has it, if that is fewer.
+    pub most: Option<usize>,
     pub pace: Option<Pace>,
     pub is_ready: bool,
     /// It had more to send than room, and is ready again when one of its attempts ends.
@@ -42,7 +44,9 @@ impl Line {
 
     /// How much may be sent now. One request until the limits are known.
     pub fn room(&mut self, now: Timestamp) -> Room {
-        let free = self.limit.unwrap_or(1).saturating_sub(self.in_flight);
+        let limit = self.limit.unwrap_or(1);
+        let most = self.most.map_or(limit, |most| most.min(limit));
+        let free = most.saturating_sub(self.in_flight);
         if free == 0 {
             return Room::WhenOneEnds;
         }

@@ -7,6 +7,7 @@ pub mod cause;
 pub mod delivery;
 pub mod enterprise;
 pub mod header;
+pub mod health;
 pub mod integration;
 pub mod masked;
 pub mod operational;

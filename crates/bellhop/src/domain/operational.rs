@@ -12,6 +12,7 @@ use crate::{
     domain::{
         cause::Cause,
         delivery::Outcome,
+        health::HealthEvent,
         masked::masked_url,
         retry::{RetrySchedule, later},
     },
@@ -249,6 +250,31 @@ struct WebhookRef<'a> {
 }
 
 impl OperationalEvent {
+    /// What is told of an event of a webhook's health, after an attempt that failed for this cause. `None` for a
+    /// delivery that failed for good: those are gathered.
+    pub fn of(event: &HealthEvent, cause: Option<Cause>) -> Option<Self> {
+        match event {
+            HealthEvent::Failing {
+                since,
+                failures,
+                cause,
+                ..
+            } => Some(Self::WebhookFailing {
+                cause: *cause,
+                failures: *failures,
+                since: *since,
+            }),
+            HealthEvent::Recovered { failing_since } => Some(Self::WebhookRecovered {
+                since: *failing_since,
+            }),
+            HealthEvent::Disabled { reason } => Some(Self::WebhookDisabled {
+                cause,
+                reason: reason.clone(),
+            }),
+            HealthEvent::DeliveryFailed { .. } => None,
+        }
+    }
+
     /// What it is about.
     pub fn about(&self) -> OperationalType {
         match self {

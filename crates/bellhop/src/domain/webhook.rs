@@ -6,7 +6,7 @@ use bellhop_webhook::{Action, Profile};
 use jiff::Timestamp;
 
 use crate::{
-    domain::{retry::RetrySchedule, secret_text::SecretText},
+    domain::{health::Health, retry::RetrySchedule, secret_text::SecretText},
     id::{ApplicationId, WebhookId},
 };
 
@@ -52,6 +52,8 @@ pub struct Webhook {
     pub created: Timestamp,
     /// Nothing is sent before this moment: a receiver asked for it (`Retry-After`).
     pub not_before: Option<Timestamp>,
+    /// What its attempts have shown.
+    pub health: Health,
     /// Grows with every change.
     pub revision: u64,
 }

@@ -45,6 +45,8 @@ pub struct WebhookClaims {
     /// When there is more: already, or later. `None` if there is nothing more, or the webhook is not
     /// enabled.
     pub next_due: Option<Timestamp>,
+    /// How many requests the webhook may have in flight for now, if its health allows fewer than its settings.
+    pub most_in_flight: Option<u32>,
 }
 
 /// One delivery, taken for one attempt. Debug shows none of its bytes: they may carry an access token.
@@ -93,8 +95,10 @@ pub struct Attempted {
     pub attempt: Attempt,
     /// What becomes of the delivery.
     pub next: Next,
-    /// What becomes of the webhook.
+    /// What becomes of the webhook, beside its health.
     pub effect: Option<WebhookEffect>,
+    /// Random, in `0..1`: for how long its circuit opens, if it does.
+    pub unit: f64,
 }
 
 /// What became of a record.

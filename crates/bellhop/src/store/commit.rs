@@ -12,6 +12,7 @@ use crate::{
         api_key::ApiKey,
         delivery::Delivery,
         enterprise::{Application, Enterprise},
+        health::Health,
         integration::{Command, Integration, NewIntegration, Refused},
         replay::ReplayCommand,
         retry::RetrySchedule,
@@ -319,6 +320,7 @@ impl NewWebhook {
             }],
             created: at,
             not_before: None,
+            health: Health::default(),
             revision: 0,
         };
         settings.apply_to(&mut webhook);
@@ -333,6 +335,10 @@ impl WebhookPatch {
             if let Some(value) = from {
                 *to = value;
             }
+        }
+        if self.url.as_ref().is_some_and(|url| *url != webhook.url) {
+            // Another address may fare better: what the former one has shown does not count.
+            webhook.health = Health::default();
         }
         set(&mut webhook.url, self.url);
         set(&mut webhook.description, self.description);
@@ -351,6 +357,7 @@ impl WebhookPatch {
             // Whoever enables a webhook wants it sent to now.
             if state == WebhookState::Enabled {
                 webhook.not_before = None;
+                webhook.health = Health::default();
             }
             (webhook.state, webhook.state_reason) = (state, reason);
         }

@@ -53,11 +53,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn commit(&self, commit: Commit) -> Result<Receipt, CommitError>;
 
     /// Takes due deliveries for sending: at most one of each lane, never one that is taken already,
-    /// none of a webhook that is held. What is claimed stays claimed until it is recorded, released,
-    /// or the claimer is gone.
+    /// none of a webhook that is held, and no more of one than its health lets be in flight. What is claimed stays
+    /// claimed until it is recorded, released, or the claimer is gone.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<WebhookClaims>, StoreError>;
 
-    /// Makes the outcome of an attempt durable, and the next delivery of its lane due. Answers
+    /// Makes the outcome of an attempt durable, what it shows of the webhook's health
+    /// ([`Health::after`](crate::domain::health::Health::after)), and the next delivery of its lane due. Answers
     /// [`Recorded::Lost`] and changes nothing if the claim is no longer held.
     async fn record(&self, attempted: Attempted) -> Result<Recorded, StoreError>;
 
@@ -72,7 +73,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         Ok(0)
     }
 
-    /// Each webhook that has something to send, with the moment at which its earliest is due.
+    /// Each webhook that has something to send, with the moment at which its earliest is due; not before its circuit
+    /// lets an attempt through.
     async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError>;
 
     /// Lets go of some of what is older than it is kept. Never so much that others wait for it.
@@ -128,7 +130,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         after: u64,
         limit: u32,
     ) -> Result<Vec<StoredMessage>, StoreError>;
-    /// One delivery.
+    /// One delivery. Its next attempt is shown no earlier than the webhook lets it be: `Retry-After`, open circuit.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError>;
     /// The attempts of a delivery, in order.
     async fn attempts(&self, of: DeliveryId) -> Result<Vec<Attempt>, StoreError>;

@@ -88,10 +88,12 @@ pub struct Stats {
     pub deliveries: [u64; 4],
     /// When the oldest delivery that may be sent now became due.
     pub oldest_due: Option<Timestamp>,
-    /// How many lanes wait because their webhook is not enabled.
+    /// How many lanes wait because their webhook is not enabled, or its circuit is not closed.
     pub lanes_held: u64,
     /// How many operational messages are still to be sent somewhere.
     pub operational_pending: u64,
+    /// How many webhooks have a circuit that is not closed.
+    pub circuits_open: u64,
     /// Size of the database in bytes.
     pub database_bytes: u64,
 }

@@ -6,6 +6,7 @@ mod crash;
 mod delivery;
 mod delivery_clock;
 mod deploy;
+mod health;
 mod hostile;
 mod operational;
 mod readme;

@@ -15,7 +15,14 @@ async fn outage(sending: &mut Sending, integrations: usize) -> (String, Vec<Stri
         ids.push(id);
     }
     sending.receiver.answers(vec![500; integrations * 2]);
-    assert_eq!(sending.drain().await, integrations * 2);
+    // Whoever resumes it closes its circuit, and it fails again.
+    let resume = format!("/v1/webhooks/{}/resume", text(&webhook["Id"]));
+    let mut failed = 0;
+    while failed < integrations * 2 {
+        failed += sending.drain().await;
+        sending.app.post(&resume, &json!({})).await.expect(200);
+    }
+    assert_eq!(failed, integrations * 2);
     (text(&webhook["Id"]), ids)
 }
 

@@ -16,6 +16,7 @@ use crate::{
         sender::{PostRequest, Sender},
     },
     domain::{
+        health::Health,
         retry::RetrySchedule,
         secret_text::SecretText,
         webhook::{ActionFilter, Webhook, WebhookSecret, WebhookState},
@@ -127,6 +128,7 @@ fn as_webhook(url: SecretText, secret: SecretText, now: Timestamp) -> Webhook {
         }],
         created: now,
         not_before: None,
+        health: Health::default(),
         revision: 0,
     }
 }

@@ -9,11 +9,12 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{claims::Claims, purge::Walks, values::text};
+use super::{claims::Claims, purge::Walks, rows, values::text};
 use crate::{
     clock::from_ms,
     domain::{
         delivery::DeliveryState,
+        health::Health,
         operational::Destination,
         webhook::{ActionFilter, Subscription, WebhookState},
     },
@@ -54,6 +55,8 @@ pub struct WebhookGate {
     pub not_before: Option<Timestamp>,
     pub revision: u64,
     pub first_wait: Duration,
+    pub max_in_flight: u32,
+    pub health: Health,
 }
 
 /// The gates of the webhooks.
@@ -166,16 +169,21 @@ impl Webhooks {
         if let Some(known) = self.0.get(&id) {
             return Ok(*known);
         }
+        let sql = format!(
+            "SELECT state, not_before_ms, revision, retry_schedule ->> 0, max_in_flight, {} FROM webhooks \
+             WHERE id = ?1 AND deleted_ms IS NULL",
+            rows::HEALTH
+        );
         let gate = connection
-            .prepare_cached(
-                "SELECT state, not_before_ms, revision, retry_schedule ->> 0 FROM webhooks WHERE id = ?1 AND deleted_ms IS NULL",
-            )?
+            .prepare_cached(&sql)?
             .query_row([id], |row| {
                 Ok(WebhookGate {
                     state: text(row, 0)?,
                     not_before: row.get::<_, Option<i64>>(1)?.map(from_ms),
                     revision: row.get(2)?,
                     first_wait: Duration::from_secs(row.get(3)?),
+                    max_in_flight: row.get(4)?,
+                    health: rows::health(row, 5)?,
                 })
             })
             .optional()?;
@@ -184,6 +192,13 @@ impl Webhooks {
         }
         self.0.insert(id, gate);
         Ok(gate)
+    }
+
+    /// Its health has changed, and nothing else.
+    pub fn fares(&mut self, id: WebhookId, health: Health) {
+        if let Some(Some(gate)) = self.0.get_mut(&id) {
+            gate.health = health;
+        }
     }
 
     /// It has changed.

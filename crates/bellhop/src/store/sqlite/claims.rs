@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{apply::advance_lane, batch::Batch, operational::Telling, replays, rows, values::text};
+use super::{apply::advance_lane, batch::Batch, health, replays, rows, values::text};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
         cause::Cause,
-        delivery::{Attempt, DeliveryState, Next, WebhookEffect},
+        delivery::{Attempt, DeliveryState, Next},
+        health::Circuit,
         webhook::WebhookState,
     },
     id::{DeliveryId, IntegrationId, ReplayId, WebhookId},
@@ -70,6 +71,12 @@ impl Claims {
         self.lanes.retain(|(of, _), _| *of != webhook);
     }
 
+    /// How many of this webhook are claimed. Looks at all that is: for webhooks that fail, not for every one.
+    pub fn held_of(&self, webhook: WebhookId) -> usize {
+        let held = self.held.values();
+        held.filter(|held| held.webhook_id == webhook).count()
+    }
+
     /// Gives claims back.
     pub fn release(&mut self, claims: &[(DeliveryId, Fence)]) {
         for (id, fence) in claims {
@@ -114,6 +121,7 @@ pub fn claim(
             revision: 0,
             claims: Vec::new(),
             next_due: None,
+            most_in_flight: None,
         };
         let result = claim_of_webhook(connection, vault, batch, request.now, *want, &mut taken);
         all.push(taken);
@@ -148,6 +156,17 @@ fn claim_of_webhook(
         taken.next_due = earliest(connection, batch, webhook_id)?.map(|due| due.max(not_before));
         return Ok(());
     }
+    let mut limit = want.limit;
+    if !gate.health.is_clean() {
+        if let Circuit::Open { until } = gate.health.circuit(now) {
+            taken.next_due = earliest(connection, batch, webhook_id)?.map(|due| due.max(until));
+            return Ok(());
+        }
+        taken.most_in_flight = gate.health.most_in_flight(now);
+        if let Some(most) = taken.most_in_flight {
+            limit = limit.min((most as usize).saturating_sub(batch.claims.held_of(webhook_id)));
+        }
+    }
     // What is claimed stands in the index as well. Reading it there alone, and the rest of a row only for what
     // is not claimed, keeps a claim's cost from growing with what is in flight.
     let mut scan = connection.prepare_cached(
@@ -173,7 +192,7 @@ fn claim_of_webhook(
             continue;
         }
         let due = from_ms(row.get(10)?);
-        if due > now || taken.claims.len() == want.limit {
+        if due > now || taken.claims.len() == limit {
             taken.next_due = Some(due);
             break;
         }
@@ -267,19 +286,9 @@ pub fn record(
     if batch.recorded.contains(&id) || batch.dropped.contains(&held.webhook_id) {
         return Ok(Recorded::Lost);
     }
-    if attempted.next == Next::Failed || attempted.effect.is_some() {
-        let mut telling = Telling {
-            connection,
-            vault,
-            batch,
-        };
-        telling.attempted(held.webhook_id, attempted)?;
-    }
     update_delivery(connection, held, attempted)?;
     insert_attempt(connection, id, &attempted.attempt)?;
-    if let Some(effect) = &attempted.effect {
-        affect_webhook(connection, batch, held.webhook_id, effect)?;
-    }
+    health::affect_webhook(connection, vault, batch, held.webhook_id, attempted)?;
     let after = state_after(held.state, attempted.next);
     if after != held.state {
         batch.counts.moved(held.state, after);
@@ -387,32 +396,13 @@ fn insert_attempt(
     Ok(())
 }
 
-fn affect_webhook(
-    connection: &Connection,
-    batch: &mut Batch,
-    id: WebhookId,
-    effect: &WebhookEffect,
-) -> rusqlite::Result<()> {
-    match effect {
-        WebhookEffect::NotBefore(at) => connection
-            .prepare_cached("UPDATE webhooks SET not_before_ms = MAX(COALESCE(not_before_ms, 0), ?2) WHERE id = ?1")?
-            .execute(params![id, to_ms(*at)])?,
-        WebhookEffect::Disable { reason } => connection
-            .prepare_cached(
-                "UPDATE webhooks SET state = 'Disabled', state_reason = ?2, revision = revision + 1 WHERE id = ?1",
-            )?
-            .execute(params![id, reason])?,
-    };
-    batch.webhooks.forget(id);
-    Ok(())
-}
-
 /// Each webhook with something due, and when. One step of the index for each webhook, however much it holds.
 pub fn due(connection: &Connection) -> rusqlite::Result<Vec<(WebhookId, Timestamp)>> {
     let mut next = connection.prepare_cached(
         "SELECT webhook_id, next_attempt_ms FROM deliveries WHERE webhook_id > ?1 AND next_attempt_ms IS NOT NULL \
          ORDER BY webhook_id, next_attempt_ms LIMIT 1",
     )?;
+    let open = health::open(connection)?;
     let mut after = WebhookId(uuid::Uuid::nil());
     let mut found = Vec::new();
     loop {
@@ -421,6 +411,7 @@ pub fn due(connection: &Connection) -> rusqlite::Result<Vec<(WebhookId, Timestam
             return Ok(found);
         };
         after = row.get(0)?;
-        found.push((after, from_ms(row.get(1)?)));
+        let due = from_ms(row.get(1)?);
+        found.push((after, open.get(&after).map_or(due, |until| due.max(*until))));
     }
 }

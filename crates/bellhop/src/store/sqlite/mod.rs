@@ -43,6 +43,7 @@ mod apply;
 mod backfill;
 mod batch;
 mod claims;
+mod health;
 mod lifecycle;
 mod log;
 mod operational;

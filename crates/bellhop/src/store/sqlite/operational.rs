@@ -15,12 +15,11 @@ use crate::{
     clock::{from_ms, to_ms},
     domain::{
         cause::Cause,
-        delivery::{Next, WebhookEffect},
+        health::HealthEvent,
         operational::{
             FailedDeliveries, FailedDelivery, FailureWindow, Named, OperationalEvent,
             OperationalMessage, OperationalNext, OperationalSend, SendState, Subject,
         },
-        webhook::WebhookState,
     },
     id::{ApplicationId, DeliveryId, IntegrationId, OperationalMessageId, WebhookId},
     store::{
@@ -49,25 +48,18 @@ struct Facts {
 }
 
 impl Telling<'_> {
-    /// Tells what an attempt means beyond its delivery. Runs before its effect is written.
+    /// Tells what an attempt means beyond its delivery.
     pub fn attempted(
         &mut self,
         webhook: WebhookId,
         attempted: &Attempted,
+        events: &[HealthEvent],
     ) -> Result<(), StoreError> {
-        if let Some(WebhookEffect::Disable { reason }) = &attempted.effect {
-            let gate = self.batch.webhooks.gate(self.connection, webhook)?;
-            // Attempts that were under way together may all be answered with 410: the first one says it.
-            if gate.is_some_and(|gate| gate.state != WebhookState::Disabled) {
-                let event = OperationalEvent::WebhookDisabled {
-                    cause: attempted.attempt.cause,
-                    reason: reason.clone(),
-                };
-                self.tell(webhook, &event, attempted.at)?;
+        for event in events {
+            match OperationalEvent::of(event, attempted.attempt.cause) {
+                Some(event) => self.tell(webhook, &event, attempted.at)?,
+                None => self.delivery_failed(webhook, attempted)?,
             }
-        }
-        if attempted.next == Next::Failed {
-            self.delivery_failed(webhook, attempted)?;
         }
         Ok(())
     }

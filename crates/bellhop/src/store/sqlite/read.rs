@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{claims, rows, schema::open_reader};
+use super::{claims, health, rows, schema::open_reader};
 use crate::{
     clock::to_ms,
     domain::{
@@ -188,9 +188,11 @@ pub fn messages(
 }
 
 pub fn delivery(connection: &Connection, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-    by_id(connection, (rows::DELIVERY, "deliveries"), &id, |row| {
+    let mut found = by_id(connection, (rows::DELIVERY, "deliveries"), &id, |row| {
         Ok(rows::delivery(row)?)
-    })
+    })?;
+    health::defer(connection, found.as_mut_slice())?;
+    Ok(found)
 }
 
 pub fn attempts(connection: &Connection, of: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
@@ -264,7 +266,9 @@ pub fn deliveries(
     query.filter_some("id >= ?", filter.from.map(first_id_at));
     query.filter_some("id < ?", filter.to.and_then(id_bound_after));
     query.after(page, true);
-    query.run(connection, |row| Ok(rows::delivery(row)?))
+    let mut found = query.run(connection, |row| Ok(rows::delivery(row)?))?;
+    health::defer(connection, &mut found)?;
+    Ok(found)
 }
 
 pub fn keys(connection: &Connection, id: Option<KeyId>) -> Result<Vec<ApiKey>, StoreError> {
@@ -284,7 +288,7 @@ pub fn stats(connection: &Connection, now: Timestamp) -> Result<Stats, StoreErro
     }
     let mut open = connection.prepare_cached(
         "SELECT 1 FROM webhooks WHERE id = ?1 AND deleted_ms IS NULL AND state = 'Enabled' \
-         AND COALESCE(not_before_ms, 0) <= ?2",
+         AND COALESCE(not_before_ms, 0) <= ?2 AND open_until_ms IS NULL",
     )?;
     for (webhook, due) in claims::due(connection)? {
         if due <= now && open.exists(params![webhook, to_ms(now)])? {
@@ -300,9 +304,11 @@ pub fn stats(connection: &Connection, now: Timestamp) -> Result<Stats, StoreErro
         .prepare_cached(
             "SELECT COUNT(*) FROM (SELECT DISTINCT webhook_id, integration_id FROM deliveries \
              WHERE next_attempt_ms IS NOT NULL AND webhook_id IN \
-             (SELECT id FROM webhooks WHERE state <> 'Enabled'))",
+             (SELECT id FROM webhooks WHERE state <> 'Enabled' UNION SELECT id FROM webhooks \
+             WHERE open_until_ms IS NOT NULL))",
         )?
         .query_row([], |row| row.get(0))?;
+    stats.circuits_open = health::open(connection)?.len() as u64;
     let pages: u64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
     let page_size: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
     stats.database_bytes = pages * page_size;

@@ -256,8 +256,9 @@ fn insert_webhook(
         .prepare_cached(
             "INSERT OR REPLACE INTO webhooks (id, application_id, url_sealed, description, actions, profile, state, \
              state_reason, timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, \
-             created_ms, not_before_ms, revision) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             created_ms, not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+             ?21, ?22)",
         )?
         .execute(params![
             webhook.id,
@@ -277,6 +278,11 @@ fn insert_webhook(
             to_ms(webhook.created),
             webhook.not_before.map(to_ms),
             webhook.revision,
+            webhook.health.failures,
+            webhook.health.failing_since.map(to_ms),
+            webhook.health.opened,
+            webhook.health.open_until.map(to_ms),
+            webhook.health.ramp,
         ])
 }
 

@@ -13,6 +13,7 @@ use crate::{
         api_key::{ApiKey, Scope},
         delivery::{Attempt, Delivery, DeliveryState, Response, Timings},
         enterprise::{Application, Enterprise},
+        health::Health,
         integration::Integration,
         retry::RetrySchedule,
         secret_text::SecretText,
@@ -28,7 +29,9 @@ pub const NAMED: &str = "id, name, created_ms";
 /// Columns of [`webhook`].
 pub const WEBHOOK: &str = "id, application_id, url_sealed, description, actions, profile, state, state_reason, \
      timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
-     not_before_ms, revision";
+     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp";
+/// Columns of [`health`]; the last ones of [`WEBHOOK`].
+pub const HEALTH: &str = "failures, failing_since_ms, opened, open_until_ms, ramp";
 /// Columns of [`integration`].
 pub const INTEGRATION: &str = "id, application_id, enterprise_id, name, is_enabled, created_ms, canceled_ms, \
      deleted_ms, sequence, service_id, service_name, token_hash, previous_token_hash, previous_token_until_ms";
@@ -95,6 +98,18 @@ pub fn webhook(row: &Row<'_>, vault: &Vault) -> Result<Webhook, StoreError> {
         created: from_ms(row.get(14)?),
         not_before: row.get::<_, Option<i64>>(15)?.map(from_ms),
         revision: row.get(16)?,
+        health: health(row, 17)?,
+    })
+}
+
+/// From the columns that begin there.
+pub fn health(row: &Row<'_>, first: usize) -> rusqlite::Result<Health> {
+    Ok(Health {
+        failures: row.get(first)?,
+        failing_since: row.get::<_, Option<i64>>(first + 1)?.map(from_ms),
+        opened: row.get(first + 2)?,
+        open_until: row.get::<_, Option<i64>>(first + 3)?.map(from_ms),
+        ramp: row.get(first + 4)?,
     })
 }
 

@@ -85,6 +85,7 @@ async fn record(app: &TestApp, claim: &Claim, status: u16) {
             Next::Delivered
         },
         effect: None,
+        unit: 0.0,
     };
     app.store.record(attempted).await.unwrap();
     app.feed.tell(Event::Delivery(claim.delivery_id));

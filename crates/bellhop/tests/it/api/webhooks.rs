@@ -31,7 +31,11 @@ async fn settings_are_kept_and_shown() {
         "Description": "Front desk", "Actions": ["IntegrationCreated", "IntegrationDeleted"],
         "Profile": "2025", "State": "Enabled", "StateReason": null, "TimeoutSeconds": 5,
         "RetrySchedule": [0, 5, 300], "MaxInFlight": 4, "RateLimit": 10,
-        "Headers": { "X-Tenant": "…" }, "CreatedUtc": "2019-12-13T14:42:52Z"
+        "Headers": { "X-Tenant": "…" }, "CreatedUtc": "2019-12-13T14:42:52Z",
+        "Health": {
+            "Circuit": "Closed", "ConsecutiveFailures": 0, "FailingSinceUtc": null, "OpenUntilUtc": null,
+            "InFlightLimit": null
+        }
     });
     let path = format!("/v1/webhooks/{id}");
     assert_eq!(app.get(&path).await.expect(200), expected);

@@ -111,6 +111,7 @@ impl<D: Database> Pair<D> {
                     self.step_run(which).await;
                 }
                 Step::CommandRun { which, command } => self.command_run(which, command).await,
+                Step::Suffer { webhook } => self.suffer(webhook).await,
                 Step::Reopen => self.reopen().await,
                 Step::Purge { seconds } => self.purge(seconds).await,
                 Step::Wait { seconds } => self.steps.wait(seconds),
@@ -188,8 +189,8 @@ impl<D: Database> Pair<D> {
         let other = self.model.store().claim(request).await.unwrap().remove(0);
         assert_eq!(one.webhook_id, other.webhook_id);
         assert_eq!(
-            (one.revision, one.next_due),
-            (other.revision, other.next_due)
+            (one.revision, one.next_due, one.most_in_flight),
+            (other.revision, other.next_due, other.most_in_flight)
         );
         let told = |claims: &[Claim]| -> Vec<String> { claims.iter().map(claim_told).collect() };
         assert_eq!(told(&one.claims), told(&other.claims));
@@ -229,6 +230,19 @@ impl<D: Database> Pair<D> {
             assert_eq!(one, other);
         }
         self.lost.push(pair);
+    }
+
+    /// Enough failures in a row to open a circuit, if there is enough to send.
+    async fn suffer(&mut self, webhook: usize) {
+        for _ in 0..12 {
+            self.claim(webhook, 4).await;
+            while let Some(last) = self.held.len().checked_sub(1) {
+                self.steps.tick();
+                self.record(last, End::Failed).await;
+            }
+            self.compare().await;
+            self.steps.wait(11);
+        }
     }
 
     async fn record_lost(&mut self, which: usize) {
@@ -442,7 +456,8 @@ async fn everything(store: &dyn Store, now: Timestamp) -> Vec<String> {
                 stats.deliveries,
                 stats.oldest_due,
                 stats.lanes_held,
-                stats.operational_pending
+                stats.operational_pending,
+                stats.circuits_open
             )
         ),
     ];

@@ -101,6 +101,10 @@ pub enum Step {
         which: usize,
         command: ReplayCommand,
     },
+    /// A receiver that fails for a while.
+    Suffer {
+        webhook: usize,
+    },
     Reopen,
     Purge {
         seconds: u64,
@@ -181,6 +185,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => which().prop_map(|which| Step::RecordLost { which }),
         1 => which().prop_map(|which| Step::Release { which }),
         3 => any::<bool>().prop_map(|is_taken| Step::Operational { is_taken }),
+        1 => which().prop_map(|webhook| Step::Suffer { webhook }),
         1 => Just(Step::Reopen),
         2 => (0..60_u64).prop_map(|seconds| Step::Purge { seconds }),
         3 => (0..30_u64).prop_map(|seconds| Step::Wait { seconds }),

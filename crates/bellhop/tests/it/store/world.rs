@@ -341,5 +341,6 @@ pub fn attempted(
         },
         next,
         effect,
+        unit: 0.0,
     }
 }

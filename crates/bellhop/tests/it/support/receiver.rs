@@ -73,6 +73,11 @@ impl Receiver {
             .extend(answers.into_iter().map(Into::into));
     }
 
+    /// From now on it answers with 204 again.
+    pub fn forget_answers(&self) {
+        self.shared.script.lock().unwrap().clear();
+    }
+
     /// Everything that came, in order.
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()

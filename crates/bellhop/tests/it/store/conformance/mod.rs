@@ -3,6 +3,7 @@
 pub mod access;
 pub mod backfilling;
 pub mod claiming;
+pub mod health;
 pub mod holding;
 pub mod lanes;
 pub mod lifecycle;
@@ -76,6 +77,16 @@ macro_rules! conformance {
                     a_pause_of_the_receiver_holds_the_webhook,
                     enabling_ends_the_pause,
                     a_held_lane_is_counted_once,
+                ]
+                health: [
+                    ten_failures_open_the_circuit,
+                    an_open_circuit_shows_in_the_next_attempt,
+                    one_attempt_at_a_time_finds_out,
+                    the_backlog_drains_on_a_ramp,
+                    enabling_it_or_another_url_closes_the_circuit,
+                    our_own_faults_do_not_count,
+                    five_days_of_failures_disable_it,
+                    a_success_is_all_that_it_takes_to_be_clean,
                 ]
                 replaying: [
                     a_delivered_one_is_sent_again,

@@ -275,6 +275,8 @@ pub async fn a_run_goes_on_after_reopening<D: Database>(mut world: World<D>) {
     for claim in world.claim(webhook).await {
         world.record(&claim, Next::Failed, None).await;
     }
+    // So many failures have opened its circuit.
+    world.set_state(webhook, WebhookState::Enabled).await;
     let id = start(&world, of_state(DeliveryState::Failed)).await;
     let (before, _) = step(&world, id).await;
     assert_eq!(before.waiting, MAX_DUE as u64);

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use bellhop::{
     domain::{
         delivery::{DeliveryState, Next, WebhookEffect},
-        webhook::WebhookState,
+        health::{Circuit, Diagnosis, Observed},
+        webhook::{Webhook, WebhookState},
     },
     id::{DeliveryId, IntegrationId, WebhookId},
     store::{Attempted, Claim, Fence, Recorded, Selection, Want, WebhookClaims},
@@ -14,6 +15,21 @@ use jiff::Timestamp;
 
 use super::{KeptDelivery, State};
 
+/// What an attempt shows of its webhook.
+fn diagnose(webhook: &Webhook, attempted: &Attempted) -> Diagnosis {
+    let observed = Observed {
+        cause: attempted.attempt.cause,
+        started: attempted.attempt.started,
+        ended: attempted.at,
+        max_in_flight: webhook.max_in_flight,
+        state: webhook.state,
+        unit: attempted.unit,
+    };
+    webhook
+        .health
+        .after(observed, attempted.next, attempted.effect.as_ref())
+}
+
 impl State {
     pub fn claim_of_webhook(&mut self, want: Want, now: Timestamp) -> WebhookClaims {
         let mut taken = WebhookClaims {
@@ -21,6 +37,7 @@ impl State {
             revision: 0,
             claims: Vec::new(),
             next_due: None,
+            most_in_flight: None,
         };
         let Some(webhook) = self.webhook(want.webhook_id) else {
             return taken;
@@ -29,14 +46,28 @@ impl State {
         if webhook.state != WebhookState::Enabled {
             return taken;
         }
-        let held_until = webhook.not_before.filter(|not_before| now < *not_before);
+        let mut held_until = webhook.not_before.filter(|not_before| now < *not_before);
+        let mut limit = want.limit;
+        if held_until.is_none() {
+            let health = webhook.health;
+            match health.circuit(now) {
+                Circuit::Open { until } => held_until = Some(until),
+                Circuit::HalfOpen | Circuit::Closed => {
+                    taken.most_in_flight = health.most_in_flight(now);
+                }
+            }
+            if let Some(most) = taken.most_in_flight {
+                let held = self.busy_lanes(want.webhook_id).len();
+                limit = limit.min((most as usize).saturating_sub(held));
+            }
+        }
         let mut busy = self.busy_lanes(want.webhook_id);
         for (due, id) in self.by_due(want.webhook_id) {
             let integration = self.deliveries[&id].delivery.integration_id;
             if busy.contains(&integration) {
                 continue;
             }
-            if due > now || held_until.is_some() || taken.claims.len() == want.limit {
+            if due > now || held_until.is_some() || taken.claims.len() == limit {
                 taken.next_due = Some(due.max(held_until.unwrap_or(due)));
                 break;
             }
@@ -109,8 +140,11 @@ impl State {
             return Recorded::Lost;
         }
         self.claims.remove(&id);
-        self.tell_of(&attempted);
         let run = self.claimed_by_run.remove(&id);
+        let webhook = self.webhook(self.deliveries[&id].delivery.webhook_id);
+        let webhook = webhook.unwrap();
+        let diagnosis = diagnose(webhook, &attempted);
+        self.tell_of(&attempted, &diagnosis.events);
         let kept = self.deliveries.get_mut(&id).unwrap();
         let delivery = &mut kept.delivery;
         let was_pending = delivery.state == DeliveryState::Pending;
@@ -145,17 +179,14 @@ impl State {
         let has_ended = was_pending && delivery.state != DeliveryState::Pending;
         let (webhook, integration) = (delivery.webhook_id, delivery.integration_id);
         kept.attempts.push(attempted.attempt);
-        match attempted.effect {
-            None => {}
-            Some(WebhookEffect::NotBefore(at)) => {
-                let webhook = self.webhook_mut(webhook).unwrap();
-                webhook.not_before = webhook.not_before.max(Some(at));
-            }
-            Some(WebhookEffect::Disable { reason }) => {
-                let webhook = self.webhook_mut(webhook).unwrap();
-                (webhook.state, webhook.state_reason) = (WebhookState::Disabled, Some(reason));
-                webhook.revision += 1;
-            }
+        let affected = self.webhook_mut(webhook).unwrap();
+        affected.health = diagnosis.health;
+        if let Some(WebhookEffect::NotBefore(at)) = attempted.effect {
+            affected.not_before = affected.not_before.max(Some(at));
+        }
+        if let Some(reason) = diagnosis.disabled {
+            (affected.state, affected.state_reason) = (WebhookState::Disabled, Some(reason));
+            affected.revision += 1;
         }
         let goes_on = has_ended && self.advance(webhook, integration, attempted.at);
         let lane_goes_on = goes_on
@@ -175,6 +206,13 @@ impl State {
                 *due = next.min(*due);
             }
         }
-        earliest.into_iter().collect()
+        let open_until = |id| {
+            self.webhook(id)
+                .and_then(|webhook| webhook.health.open_until)
+        };
+        earliest
+            .into_iter()
+            .map(|(id, due)| (id, open_until(id).map_or(due, |until| due.max(until))))
+            .collect()
     }
 }

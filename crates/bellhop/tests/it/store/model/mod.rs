@@ -164,7 +164,13 @@ impl State {
     fn shown(&self, kept: &KeptDelivery) -> Delivery {
         let delivery = kept.delivery.clone();
         let newest = self.integrations[&delivery.integration_id].sequence;
+        // No earlier than the webhook lets it be.
+        let webhook = self.webhook(delivery.webhook_id);
+        let until = webhook.and_then(|webhook| webhook.not_before.max(webhook.health.open_until));
         Delivery {
+            next_attempt: delivery
+                .next_attempt
+                .map(|next| until.map_or(next, |until| next.max(until))),
             is_stale: newest > delivery.sequence,
             ..delivery
         }

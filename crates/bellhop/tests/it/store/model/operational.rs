@@ -3,12 +3,11 @@
 use bellhop::{
     domain::{
         cause::Cause,
-        delivery::{Next, WebhookEffect},
+        health::HealthEvent,
         operational::{
             FailedDeliveries, FailedDelivery, FailureWindow, Named, OperationalEvent,
             OperationalMessage, OperationalNext, OperationalSend, SendState, Subject,
         },
-        webhook::WebhookState,
     },
     id::{OperationalMessageId, WebhookId},
     store::{
@@ -21,22 +20,17 @@ use super::State;
 
 impl State {
     /// What the operator learns of an attempt, before it changes anything.
-    pub fn tell_of(&mut self, attempted: &Attempted) {
+    pub fn tell_of(&mut self, attempted: &Attempted, events: &[HealthEvent]) {
         let webhook = self.deliveries[&attempted.delivery_id].delivery.webhook_id;
-        if let Some(WebhookEffect::Disable { reason }) = &attempted.effect
-            && self.webhook(webhook).unwrap().state != WebhookState::Disabled
-        {
-            let event = OperationalEvent::WebhookDisabled {
-                cause: attempted.attempt.cause,
-                reason: reason.clone(),
-            };
-            self.tell_operator(webhook, &event, attempted.at);
-        }
-        if attempted.next == Next::Failed {
+        for event in events {
+            if let Some(event) = OperationalEvent::of(event, attempted.attempt.cause) {
+                self.tell_operator(webhook, &event, attempted.at);
+                continue;
+            }
             let failed = self.failed_delivery(attempted);
             if let Some(window) = self.windows.get_mut(&webhook) {
                 window.failed.add(failed);
-                return;
+                continue;
             }
             let event = OperationalEvent::DeliveryFailed(FailedDeliveries::one(failed));
             self.tell_operator(webhook, &event, attempted.at);

@@ -102,9 +102,12 @@ impl State {
             else {
                 continue;
             };
-            if webhook.state != WebhookState::Enabled {
+            if webhook.state != WebhookState::Enabled || webhook.health.open_until.is_some() {
                 held.insert((delivery.webhook_id, delivery.integration_id));
-            } else if next <= now && webhook.not_before.is_none_or(|at| at <= now) {
+            }
+            let is_open =
+                webhook.state == WebhookState::Enabled && webhook.health.open_until.is_none();
+            if is_open && next <= now && webhook.not_before.is_none_or(|at| at <= now) {
                 let oldest = stats.oldest_due.unwrap_or(next);
                 stats.oldest_due = Some(oldest.min(next));
             }
@@ -115,6 +118,10 @@ impl State {
         };
         stats.operational_pending = self.operational.values().filter(is_pending).count() as u64;
         stats.lanes_held = held.len() as u64;
+        let live = self.webhooks.keys().filter_map(|id| self.webhook(*id));
+        stats.circuits_open = live
+            .filter(|webhook| webhook.health.open_until.is_some())
+            .count() as u64;
         stats
     }
 }
