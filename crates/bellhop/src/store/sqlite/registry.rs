@@ -167,8 +167,12 @@ pub fn delete_webhook(apply: &mut Apply<'_>, id: WebhookId, at: Timestamp) -> Ou
     )?;
     let discarded = execute(
         apply.connection,
+        // A lane with anything pending has a head that is due at some time: no lane else is looked at.
         "UPDATE deliveries SET state = 'Discarded', reason = 'The webhook was deleted.', ended_ms = ?2, \
-         planned_ms = NULL, replay_id = NULL WHERE webhook_id = ?1 AND state = 'Pending'",
+         planned_ms = NULL, replay_id = NULL WHERE state = 'Pending' AND id IN \
+         (SELECT lane.id FROM deliveries head INDEXED BY deliveries_due CROSS JOIN deliveries lane \
+          ON lane.integration_id = head.integration_id AND lane.webhook_id = head.webhook_id \
+          WHERE head.webhook_id = ?1 AND head.next_attempt_ms IS NOT NULL)",
         params![id, at],
     )?;
     // Replays of what had ended are not due any more either.
