@@ -161,9 +161,10 @@ impl Walk {
     /// Rows after a position, with whether they fit in front.
     fn next(self, columns: &str, order: &str, after: Option<Position>, in_lane: &str) -> Query {
         let mut query = Query::default();
-        query.push("SELECT ");
+        // What has no cause has none that is asked for.
+        query.push("SELECT COALESCE(");
         query.append(self.fits);
-        query.push(&format!(", {columns} "));
+        query.push(&format!(", 0), {columns} "));
         query.append(self.range);
         if let Some(after) = after {
             query.and("i.id >= ?", after.integration_id);

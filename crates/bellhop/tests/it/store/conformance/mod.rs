@@ -126,6 +126,7 @@ macro_rules! conformance {
                     a_step_is_taken_once,
                     what_was_settled_since_the_count_is_skipped,
                     staleness_follows_the_history,
+                    what_has_no_cause_is_passed_over,
                 ]
                 backfilling: [
                     a_backfill_gives_the_history_in_order,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bellhop::{
     domain::{
+        cause::Cause,
         delivery::{DeliveryState, Next},
         replay::{ReplayCommand, ReplayState},
         webhook::WebhookState,
@@ -443,4 +444,28 @@ pub async fn staleness_follows_the_history<D: Database>(world: World<D>) {
     assert_eq!(is_stale().await, [false]);
     world.toggle(integration, 1).await;
     assert_eq!(is_stale().await, [true, false]);
+}
+
+/// A filter by cause meets deliveries that have none.
+pub async fn what_has_no_cause_is_passed_over<D: Database>(world: World<D>) {
+    let webhook = world.new_webhook().await;
+    let mut integrations = [world.new_integration().await, world.new_integration().await];
+    integrations.sort();
+    for claim in world.claim(webhook).await {
+        if claim.integration_id == integrations[0] {
+            world.succeed(&claim).await;
+        } else {
+            world.record(&claim, Next::Failed, None).await;
+        }
+    }
+    world.later();
+    let by_cause = Selection::Deliveries(DeliveryFilter {
+        cause: Some(Cause::ServerError),
+        ..DeliveryFilter::default()
+    });
+    let id = start(&world, by_cause).await;
+    let (after, due) = step(&world, id).await;
+    assert_eq!((after.total, after.passed, after.waiting), (1, 1, 1));
+    assert_eq!(due, [webhook]);
+    assert_eq!(send_all(&world, webhook).await, [(integrations[1], 1)]);
 }
