@@ -266,6 +266,8 @@ impl Producer {
             match answer.status {
                 200..300 => return Ok(Some(Settled { answer, asked_us })),
                 409 if answer.code() == "not_allowed_in_state" => return Ok(None),
+                // What was acknowledged is gone. The judge says what is lost.
+                404 => return Ok(None),
                 // A request with this key is under way, or the server cannot answer now.
                 409 | 429 | 503 => tokio::time::sleep(AGAIN_AFTER).await,
                 status => bail!("{} {}: {status} {}", call.method, call.path, answer.json),
