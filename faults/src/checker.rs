@@ -238,11 +238,12 @@ impl<'a> Lanes<'a> {
     /// I7: nothing arrives while the receiver's pause lasts, but what was on its way.
     fn judge_pause(&self, arrival: &Arrival, verdict: &mut Verdict) {
         let at = arrival.at_us;
-        if self
-            .pauses
-            .iter()
-            .any(|(from, until)| (*from..*until).contains(&at))
-        {
+        let is_paused = self.pauses.iter().any(|(from, until)| {
+            // A clock that was put forward meanwhile has the pause end sooner.
+            let forward_us = self.clock.moved_forward_us(*from, at);
+            (*from..until.saturating_sub(forward_us)).contains(&at)
+        });
+        if is_paused {
             verdict.early += 1;
             verdict.notes.push(format!(
                 "early: {} arrived at {} during a pause",

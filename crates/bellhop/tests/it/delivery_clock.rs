@@ -54,6 +54,29 @@ async fn a_pause_that_the_receiver_asked_for_lasts_as_long_after_the_clock_was_s
 }
 
 #[tokio::test]
+async fn a_pause_lasts_as_long_though_the_clock_was_set_back_before() {
+    let mut sending = Sending::start().await;
+    sending
+        .webhook(json!({ "RetrySchedule": [0, 600, 600] }))
+        .await;
+    // Its last attempt stays in what is, by the clock, the future.
+    sending.integration("one").await;
+    sending.receiver.answers([500]);
+    assert_eq!(sending.drain().await, 1);
+    sending.app.clock.set_back(HOUR);
+    assert_eq!(sending.drain().await, 0);
+    sending.integration("two").await;
+    let busy = Scripted::from(429).header("retry-after", "120");
+    sending.receiver.answers([busy]);
+    assert_eq!(sending.drain().await, 1);
+    sending.app.clock.set_back(HOUR);
+    sending.integration("three").await;
+    assert_eq!(sending.drain().await, 0, "at once");
+    assert_eq!(sending.after(119).await, 0, "early");
+    assert_eq!(sending.after(2).await, 1, "stuck");
+}
+
+#[tokio::test]
 async fn a_clock_that_is_set_forward_makes_due_what_it_says_is_due() {
     let mut sending = Sending::start().await;
     sending

@@ -22,10 +22,12 @@ const FROM_THE_FUTURE: &str = "CREATE TEMP TABLE replanned AS \
 const DELIVERIES: &str = "UPDATE deliveries SET next_attempt_ms = r.next_attempt_ms FROM replanned r \
     WHERE deliveries.id = r.id";
 
-/// A receiver's `Retry-After` bears no time at which it came. The newest plan was made no earlier.
-const WEBHOOKS: &str = "UPDATE webhooks SET not_before_ms = ?1 + MAX(0, not_before_ms - r.planned_at_ms) \
-    FROM (SELECT webhook_id, MAX(planned_at_ms) AS planned_at_ms FROM replanned GROUP BY webhook_id) r \
-    WHERE webhooks.id = r.webhook_id AND webhooks.not_before_ms > ?1";
+/// A receiver's `Retry-After` bears no time at which it came. The newest plan was made no earlier; one that is later
+/// than the pause ends was made by a clock that was set back before, and says nothing of it.
+const WEBHOOKS: &str = "UPDATE webhooks SET not_before_ms = ?1 + MAX(0, not_before_ms - COALESCE( \
+        (SELECT MAX(r.planned_at_ms) FROM replanned r \
+            WHERE r.webhook_id = webhooks.id AND r.planned_at_ms <= webhooks.not_before_ms), not_before_ms)) \
+    WHERE not_before_ms > ?1 AND id IN (SELECT webhook_id FROM replanned)";
 
 /// Moves what was planned by a clock that had gone further. Says how many deliveries that were.
 pub fn replan(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<usize> {
