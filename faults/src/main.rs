@@ -46,7 +46,7 @@ struct Run {
     #[arg(long)]
     seed: Option<u64>,
     /// Longest wait after the last command of a part until everything has arrived, in seconds
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 600)]
     settle_s: u64,
     /// Keep the logs in this folder, whatever the verdict
     #[arg(long)]

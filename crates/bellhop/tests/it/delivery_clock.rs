@@ -91,3 +91,17 @@ async fn a_clock_that_is_set_forward_makes_due_what_it_says_is_due() {
     sending.command(&id, "disable").await;
     assert_eq!(sending.drain().await, 1);
 }
+
+#[tokio::test]
+async fn a_circuit_does_not_stay_open_until_the_clock_has_come_there_again() {
+    let mut sending = Sending::start().await;
+    sending.webhook(json!({ "RetrySchedule": [0, 1, 1] })).await;
+    for number in 0..10 {
+        sending.integration(&format!("number {number}")).await;
+    }
+    sending.receiver.answers([500; 10]);
+    assert_eq!(sending.drain().await, 10);
+    sending.app.clock.set_back(HOUR);
+    assert_eq!(sending.drain().await, 0, "at once");
+    assert!(sending.after(8).await > 0, "stuck");
+}

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::clock::to_ms;
+use crate::{clock::to_ms, domain::health::FIRST_OPEN};
 
 /// The heads that were planned at a time which, by the clock, has not come yet: by the last attempt, or by the commit
 /// that made them. What they were to wait then, they wait from now. An attempt that was under way when the clock was
@@ -29,6 +29,11 @@ const WEBHOOKS: &str = "UPDATE webhooks SET not_before_ms = ?1 + MAX(0, not_befo
             WHERE r.webhook_id = webhooks.id AND r.planned_at_ms <= webhooks.not_before_ms), not_before_ms)) \
     WHERE not_before_ms > ?1 AND id IN (SELECT webhook_id FROM replanned)";
 
+/// How long a circuit was to stay open is not known any more. A probe that comes soon harms nobody, and makes no delivery
+/// early: one that stays open until the clock has come there again would hold its webhook for as long.
+const CIRCUITS: &str =
+    "UPDATE webhooks SET open_until_ms = ?1 WHERE open_until_ms IS NOT NULL AND open_until_ms > ?1";
+
 /// Moves what was planned by a clock that had gone further. Says how many deliveries that were.
 pub fn replan(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<usize> {
     let now = to_ms(now);
@@ -36,6 +41,7 @@ pub fn replan(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<u
     transaction.execute(FROM_THE_FUTURE, params![now])?;
     let replanned = transaction.execute(DELIVERIES, [])?;
     transaction.execute(WEBHOOKS, params![now])?;
+    transaction.execute(CIRCUITS, params![now + FIRST_OPEN.as_millis() as i64])?;
     transaction.execute("DROP TABLE temp.replanned", [])?;
     transaction.commit()?;
     Ok(replanned)
