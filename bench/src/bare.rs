@@ -1,9 +1,8 @@
 //! A bare server: reads the body and answers always the same. What HTTP alone costs on this machine.
 
 use std::convert::Infallible;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -31,21 +30,8 @@ pub struct Bare {
 
 impl Bare {
     pub fn start() -> anyhow::Result<Self> {
-        let own = std::env::current_exe().context("finding this binary")?;
-        let mut command = Command::new(own);
-        command
-            .arg("bare")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut process = Guarded::start(&mut command)?;
-        let stdout = process.child().stdout.take().context("its stdout")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let port: u16 = line.trim().parse().context("it prints its port")?;
-        Ok(Self {
-            process,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        })
+        let (process, address) = Guarded::start_own("bare")?;
+        Ok(Self { process, address })
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -1,6 +1,8 @@
 //! Processes that the bench starts. Each ends with its guard, by its own id, and no other does.
 
-use std::process::{Child, Command};
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,13 +23,25 @@ impl Guarded {
         Ok(Self(child))
     }
 
-    pub fn id(&self) -> u32 {
-        self.0.id()
+    /// Another mode of this binary, which prints its port on loopback. Its stdin stays open as long as this process
+    /// lives, and ends it then.
+    pub fn start_own(mode: &str) -> anyhow::Result<(Self, SocketAddr)> {
+        let own = std::env::current_exe().context("finding this binary")?;
+        let mut command = Command::new(own);
+        command
+            .arg(mode)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut process = Self::start(&mut command)?;
+        let stdout = process.0.stdout.take().context("its stdout")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let port: u16 = line.trim().parse().context("it prints its port")?;
+        Ok((process, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
     }
 
-    /// The pipes, if they were asked for.
-    pub fn child(&mut self) -> &mut Child {
-        &mut self.0
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// Fails when the process has ended by itself.

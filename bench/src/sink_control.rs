@@ -1,11 +1,9 @@
 //! The sink as the bench sees it: starts it and asks it.
 
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 
 use crate::connection::Connection;
 use crate::measure::CpuMeter;
@@ -23,22 +21,8 @@ pub struct SinkControl {
 
 impl SinkControl {
     pub fn start() -> anyhow::Result<Self> {
-        let own = std::env::current_exe().context("finding this binary")?;
-        let mut command = Command::new(own);
-        // Its stdin stays open as long as this process lives, and ends it then.
-        command
-            .arg("sink")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut process = Guarded::start(&mut command)?;
-        let stdout = process.child().stdout.take().context("the sink's stdout")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let port: u16 = line.trim().parse().context("the sink prints its port")?;
-        Ok(Self {
-            process,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        })
+        let (process, address) = Guarded::start_own("sink")?;
+        Ok(Self { process, address })
     }
 
     pub fn address(&self) -> SocketAddr {
