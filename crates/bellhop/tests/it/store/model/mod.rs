@@ -7,6 +7,7 @@ mod operational;
 mod purge;
 mod read;
 mod replays;
+mod selection;
 
 use std::{
     collections::{BTreeMap, HashMap},
