@@ -1,6 +1,6 @@
 //! The one source of random numbers. A parameter, so that tests repeat.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 /// Gives random bytes.
 pub trait Random: Send + Sync + std::fmt::Debug {
@@ -31,13 +31,47 @@ pub fn bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the source that all others are handed"
-    )]
     fn fill(&self, buffer: &mut [u8]) {
-        getrandom::fill(buffer).expect("the operating system's generator answers");
+        POOL.with_borrow_mut(|pool| pool.take(buffer));
     }
+}
+
+/// Bytes asked for at a time: a message needs some 80 in five pieces, and asking costs more than the bytes do.
+const POOL_BYTES: usize = 1024;
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; POOL_BYTES], left: 0 }) };
+}
+
+/// Random bytes that nobody has seen yet. They are wiped as they are given out.
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    left: usize,
+}
+
+impl Pool {
+    fn take(&mut self, buffer: &mut [u8]) {
+        if buffer.len() > POOL_BYTES / 4 {
+            ask_system(buffer);
+            return;
+        }
+        if self.left < buffer.len() {
+            ask_system(&mut self.bytes);
+            self.left = POOL_BYTES;
+        }
+        let taken = &mut self.bytes[self.left - buffer.len()..self.left];
+        buffer.copy_from_slice(taken);
+        taken.fill(0);
+        self.left -= buffer.len();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the source that all others are handed"
+)]
+fn ask_system(buffer: &mut [u8]) {
+    getrandom::fill(buffer).expect("the operating system's generator answers");
 }
 
 /// Seeds the generator inside aws-lc-rs, which draws the nonces of the vault and the keys of TLS, on a thread of

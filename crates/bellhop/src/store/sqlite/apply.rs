@@ -41,6 +41,14 @@ impl Apply<'_> {
         &mut self,
         commit: &Commit,
     ) -> Result<(Written, Vec<crate::id::WebhookId>), CommitError> {
+        // Those two say what they make due. The others are rare: what lies ready is read again after them.
+        if !matches!(
+            commit.write,
+            Write::CreateIntegration { .. } | Write::Command { .. }
+        ) {
+            self.batch.ready.forget_all();
+            self.batch.claims.doubt();
+        }
         let at = commit.at;
         let alone = |written| (written, Vec::new());
         match &commit.write {
@@ -280,6 +288,7 @@ pub fn advance_lane(
             "UPDATE deliveries SET next_attempt_ms = ?2, planned_ms = NULL WHERE id = ?1",
         )?
         .execute(params![next, at_ms])?;
+    batch.ready.expect(webhook, from_ms(at_ms));
     Ok(true)
 }
 

@@ -119,7 +119,6 @@ fn insert(
         )?
         .execute(params![at.integration_id, at.webhook_id, at.sequence])?;
     walk.apply.batch.counts.added(DeliveryState::Pending);
-    walk.apply.batch.made.push(id);
     walk.waiting += 1;
     if !place.is_behind {
         walk.note_due(at.webhook_id);

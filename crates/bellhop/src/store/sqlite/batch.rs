@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{claims::Claims, purge::Walks, rows, values::text};
+use super::{claims::Claims, purge::Walks, ready::Ready, rows, values::text};
 use crate::{
     clock::from_ms,
     domain::{
@@ -18,7 +18,7 @@ use crate::{
         operational::Destination,
         webhook::{ActionFilter, Subscription, WebhookState},
     },
-    id::{ApplicationId, DeliveryId, Ids, WebhookId},
+    id::{ApplicationId, DeliveryId, EnterpriseId, Ids, WebhookId},
     store::StoreError,
 };
 
@@ -28,13 +28,13 @@ pub struct Batch {
     /// Where operational messages are sent to.
     pub destinations: Arc<[Destination]>,
     pub claims: Claims,
+    pub ready: Ready,
     pub walks: Walks,
     pub subscriptions: Subscriptions,
+    pub enterprises: Enterprises,
     pub webhooks: Webhooks,
     /// Changes to the counts that are not yet written.
     pub counts: Counts,
-    /// Deliveries made in this transaction.
-    pub made: Vec<DeliveryId>,
     /// Webhooks deleted in this transaction: their claims are void once it is durable.
     pub dropped: Vec<WebhookId>,
     /// Webhooks that a backfill was started for: their lanes may have something pending before what has ended.
@@ -47,6 +47,10 @@ pub struct Batch {
 /// The webhooks of each application.
 #[derive(Default)]
 pub struct Subscriptions(HashMap<ApplicationId, Arc<[Subscription]>>);
+
+/// The names of enterprises, which go into bodies.
+#[derive(Default)]
+pub struct Enterprises(HashMap<EnterpriseId, Arc<str>>);
 
 /// What claiming must know of a webhook.
 #[derive(Debug, Clone, Copy)]
@@ -76,11 +80,12 @@ impl Batch {
             ids,
             destinations,
             claims: Claims::default(),
+            ready: Ready::default(),
             walks: Walks::default(),
             subscriptions: Subscriptions::default(),
+            enterprises: Enterprises::default(),
             webhooks: Webhooks::default(),
             counts: Counts::default(),
-            made: Vec::new(),
             dropped: Vec::new(),
             backfilled,
             recorded: HashSet::new(),
@@ -94,8 +99,9 @@ impl Batch {
         }
         for webhook in self.dropped.drain(..) {
             self.claims.end_all_of(webhook);
+            self.ready.forget(webhook);
         }
-        self.made.clear();
+        self.ready.committed();
         self.counts = Counts::default();
     }
 
@@ -103,10 +109,11 @@ impl Batch {
     pub fn rolled_back(&mut self) {
         self.recorded.clear();
         self.dropped.clear();
-        self.made.clear();
+        self.ready.forget_all();
         self.counts = Counts::default();
         self.walks = Walks::default();
         self.subscriptions.0.clear();
+        self.enterprises.0.clear();
         self.webhooks.0.clear();
     }
 
@@ -155,6 +162,35 @@ impl Subscriptions {
 
     /// Its webhooks have changed.
     pub fn forget(&mut self, id: ApplicationId) {
+        self.0.remove(&id);
+    }
+}
+
+impl Enterprises {
+    /// The name of an enterprise; `None` if there is no such enterprise.
+    pub fn name(
+        &mut self,
+        connection: &Connection,
+        id: EnterpriseId,
+    ) -> rusqlite::Result<Option<Arc<str>>> {
+        if let Some(known) = self.0.get(&id) {
+            return Ok(Some(known.clone()));
+        }
+        let name: Option<Arc<str>> = connection
+            .prepare_cached("SELECT name FROM enterprises WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        if let Some(name) = &name {
+            if self.0.len() >= MAX_CACHED {
+                self.0.clear();
+            }
+            self.0.insert(id, name.clone());
+        }
+        Ok(name)
+    }
+
+    /// It has changed.
+    pub fn forget(&mut self, id: EnterpriseId) {
         self.0.remove(&id);
     }
 }

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{apply::advance_lane, batch::Batch, health, replays, rows, values::text};
+use super::{
+    ahead::read_ahead, apply::advance_lane, batch::Batch, health, ready::Head, replays,
+};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
@@ -16,10 +18,7 @@ use crate::{
         webhook::WebhookState,
     },
     id::{DeliveryId, IntegrationId, ReplayId, WebhookId},
-    store::{
-        Attempted, Claim, ClaimRequest, Fence, MessageBody, Recorded, StoreError, Want,
-        WebhookClaims,
-    },
+    store::{Attempted, Claim, ClaimRequest, Fence, Recorded, StoreError, Want, WebhookClaims},
     vault::Vault,
 };
 
@@ -27,12 +26,20 @@ use crate::{
 #[derive(Default)]
 pub struct Claims {
     held: HashMap<DeliveryId, Held>,
-    /// The lanes that have an attempt under way, and whether another of their deliveries waits for it.
-    lanes: HashMap<Lane, bool>,
+    /// The lanes that have an attempt under way.
+    lanes: HashMap<LaneId, Lane>,
     last_fence: u64,
 }
 
-type Lane = (WebhookId, IntegrationId);
+type LaneId = (WebhookId, IntegrationId);
+
+/// A lane that has an attempt under way.
+#[derive(Debug, Clone, Copy)]
+struct Lane {
+    holder: DeliveryId,
+    /// Whether another of its deliveries is due, and waits for the one under way.
+    is_waited_for: bool,
+}
 
 /// One claim.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +52,8 @@ struct Held {
     tries: u32,
     is_replay: bool,
     replay_id: Option<ReplayId>,
+    /// Whether nothing of its lane waits behind it.
+    is_alone: bool,
 }
 
 impl Claims {
@@ -77,33 +86,77 @@ impl Claims {
         held.filter(|held| held.webhook_id == webhook).count()
     }
 
-    /// Gives claims back.
-    pub fn release(&mut self, claims: &[(DeliveryId, Fence)]) {
-        for (id, fence) in claims {
-            if self.held.get(id).is_some_and(|held| held.fence == *fence) {
-                self.end(*id);
-            }
+    /// Gives a claim back. Says of which webhook it was.
+    fn release(&mut self, id: DeliveryId, fence: Fence) -> Option<WebhookId> {
+        let held = self.held.get(&id).filter(|held| held.fence == fence)?;
+        let webhook = held.webhook_id;
+        self.end(id);
+        Some(webhook)
+    }
+
+    /// Claims a head in whose lane no attempt is under way.
+    fn take(&mut self, head: Head) -> Claim {
+        let mut claim = head.claim;
+        self.last_fence += 1;
+        claim.fence = Fence(self.last_fence);
+        let held = Held {
+            fence: claim.fence,
+            webhook_id: claim.webhook_id,
+            integration_id: claim.integration_id,
+            sequence: claim.sequence,
+            state: claim.state,
+            tries: claim.tries,
+            is_replay: claim.planned.is_some(),
+            replay_id: claim.replay_id,
+            is_alone: head.is_alone,
+        };
+        self.held.insert(claim.delivery_id, held);
+        let lane = Lane {
+            holder: claim.delivery_id,
+            is_waited_for: false,
+        };
+        self.lanes.insert(held.lane(), lane);
+        claim
+    }
+
+    /// Anything may have been put behind or before what is under way.
+    pub fn doubt(&mut self) {
+        for held in self.held.values_mut() {
+            held.is_alone = false;
         }
     }
 
-    fn hold(&mut self, id: DeliveryId, held: Held) {
-        self.held.insert(id, held);
-        self.lanes.insert(held.lane(), false);
+    /// A delivery was put behind the one that is under way in its lane, if one is.
+    pub fn follow(&mut self, webhook: WebhookId, integration: IntegrationId) {
+        if let Some(lane) = self.lanes.get(&(webhook, integration))
+            && let Some(held) = self.held.get_mut(&lane.holder)
+        {
+            held.is_alone = false;
+        }
     }
 
     /// Notes that a delivery waits for the attempt that is under way in its lane. Says whether one is.
     pub fn wait_for_lane(&mut self, webhook: WebhookId, integration: IntegrationId) -> bool {
-        let waits = self.lanes.get_mut(&(webhook, integration));
-        waits.is_some_and(|waits| {
-            *waits = true;
+        let lane = self.lanes.get_mut(&(webhook, integration));
+        lane.is_some_and(|lane| {
+            lane.is_waited_for = true;
             true
         })
     }
 }
 
 impl Held {
-    fn lane(&self) -> Lane {
+    fn lane(&self) -> LaneId {
         (self.webhook_id, self.integration_id)
+    }
+}
+
+/// Gives claims back: they are due as before.
+pub fn release(batch: &mut Batch, claims: &[(DeliveryId, Fence)]) {
+    for (id, fence) in claims {
+        if let Some(webhook) = batch.claims.release(*id, *fence) {
+            batch.ready.forget(webhook);
+        }
     }
 }
 
@@ -129,6 +182,7 @@ pub fn claim(
             // Nobody learns of what was taken: it is free again.
             for claim in all.iter().flat_map(|taken| &taken.claims) {
                 batch.claims.end(claim.delivery_id);
+                batch.ready.forget(claim.webhook_id);
             }
             return Err(error);
         }
@@ -146,10 +200,12 @@ fn claim_of_webhook(
 ) -> Result<(), StoreError> {
     let webhook_id = want.webhook_id;
     let Some(gate) = batch.webhooks.gate(connection, webhook_id)? else {
+        batch.ready.forget(webhook_id);
         return Ok(());
     };
     taken.revision = gate.revision;
     if gate.state != WebhookState::Enabled {
+        batch.ready.forget(webhook_id);
         return Ok(());
     }
     if let Some(not_before) = gate.not_before.filter(|not_before| now < *not_before) {
@@ -167,84 +223,37 @@ fn claim_of_webhook(
             limit = limit.min((most as usize).saturating_sub(batch.claims.held_of(webhook_id)));
         }
     }
-    // What is claimed stands in the index as well. Reading it there alone, and the rest of a row only for what
-    // is not claimed, keeps a claim's cost from growing with what is in flight.
-    let mut scan = connection.prepare_cached(
-        "SELECT id FROM deliveries WHERE webhook_id = ?1 AND next_attempt_ms IS NOT NULL ORDER BY next_attempt_ms",
-    )?;
-    let mut select = connection.prepare_cached(
-        "SELECT d.id, d.integration_id, d.sequence, d.previous, d.action, d.state, d.attempt_count, d.tries, \
-         d.planned_ms, d.created_ms, d.next_attempt_ms, m.is_sealed, \
-         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END, d.replay_id \
-         FROM deliveries d CROSS JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence \
-         WHERE d.id = ?1",
-    )?;
-    let mut ids = scan.query([webhook_id])?;
-    while let Some(id) = ids.next()? {
-        let id: DeliveryId = id.get(0)?;
-        if batch.claims.holds(id) {
-            continue;
-        }
-        let mut found = select.query([id])?;
-        let Some(row) = found.next()? else { continue };
-        // A replay and the head of its lane may both be due: one after the other.
-        if batch.claims.wait_for_lane(webhook_id, row.get(1)?) {
-            continue;
-        }
-        let due = from_ms(row.get(10)?);
-        if due > now || taken.claims.len() == limit {
-            taken.next_due = Some(due);
+    let mut may_read = true;
+    loop {
+        skip_busy_lanes(batch, webhook_id);
+        let missing = limit - taken.claims.len();
+        if batch.ready.has_due(webhook_id, now) {
+            if missing == 0 {
+                break;
+            }
+            let head = batch.ready.next(webhook_id);
+            taken
+                .claims
+                .extend(head.map(|head| batch.claims.take(head)));
+            may_read = true;
+        } else if may_read && !batch.ready.is_certain(webhook_id, now) {
+            read_ahead(connection, vault, batch, webhook_id, now, missing)?;
+            may_read = false;
+        } else {
             break;
         }
-        let fence = Fence(batch.claims.last_fence + 1);
-        let claim = read_claim(row, vault, webhook_id, id, fence)?;
-        batch.claims.last_fence += 1;
-        batch.claims.hold(
-            id,
-            Held {
-                fence,
-                webhook_id,
-                integration_id: claim.integration_id,
-                sequence: claim.sequence,
-                state: claim.state,
-                tries: claim.tries,
-                is_replay: claim.planned.is_some(),
-                replay_id: claim.replay_id,
-            },
-        );
-        taken.claims.push(claim);
     }
+    taken.next_due = batch.ready.next_due(webhook_id);
     Ok(())
 }
 
-fn read_claim(
-    row: &rusqlite::Row<'_>,
-    vault: &Vault,
-    webhook_id: WebhookId,
-    delivery_id: DeliveryId,
-    fence: Fence,
-) -> Result<Claim, StoreError> {
-    let (integration_id, sequence) = (row.get(1)?, row.get(2)?);
-    let place = rows::body_row(integration_id, sequence);
-    Ok(Claim {
-        delivery_id,
-        fence,
-        webhook_id,
-        integration_id,
-        sequence,
-        previous: row.get(3)?,
-        action: text(row, 4)?,
-        state: text(row, 5)?,
-        number: row.get::<_, u32>(6)? + 1,
-        tries: row.get(7)?,
-        planned: row.get::<_, Option<i64>>(8)?.map(from_ms),
-        created: from_ms(row.get(9)?),
-        body: match rows::body(row, 11, 12, vault, &place)? {
-            MessageBody::Bytes(bytes) => Some(bytes),
-            MessageBody::Erased => None,
-        },
-        replay_id: row.get(13)?,
-    })
+/// A replay and the head of its lane may both lie ready: one waits in the database until the other has ended.
+fn skip_busy_lanes(batch: &mut Batch, webhook: WebhookId) {
+    while let Some(integration) = batch.ready.first_lane(webhook)
+        && batch.claims.wait_for_lane(webhook, integration)
+    {
+        batch.ready.next(webhook);
+    }
 }
 
 /// The earliest due delivery of a webhook whose lane has no attempt under way.
@@ -296,9 +305,11 @@ pub fn record(
     if let Some(run) = held.replay_id {
         let was = (held.state, held.is_replay);
         replays::recorded(connection, id, run, was, attempted.next)?;
+        batch.ready.forget(held.webhook_id);
     }
     let has_ended = held.state == DeliveryState::Pending && after != DeliveryState::Pending;
     let lane_goes_on = has_ended
+        && !held.is_alone
         && advance_lane(
             connection,
             batch,
@@ -307,7 +318,14 @@ pub fn record(
             held.sequence,
             attempted.at,
         )?;
-    let is_waited_for = batch.claims.lanes.get(&held.lane()) == Some(&true);
+    let lane = batch.claims.lanes.get(&held.lane());
+    let is_waited_for = lane.is_some_and(|lane| lane.is_waited_for);
+    if is_waited_for {
+        batch.ready.expect(held.webhook_id, attempted.at);
+    }
+    if let Next::Retry { at } = attempted.next {
+        batch.ready.expect(held.webhook_id, at);
+    }
     batch.recorded.insert(id);
     Ok(Recorded::Done {
         lane_goes_on: lane_goes_on || is_waited_for,

@@ -1,23 +1,25 @@
 //! Transitions: the state, its message and the deliveries of the message, in one transaction.
 
-use bellhop_webhook::Requestor;
+use bellhop_webhook::{Action, Profile, Requestor};
+use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     apply::{Apply, database},
+    ready::Head,
     rows,
 };
 use crate::{
-    clock::to_ms,
+    clock::{from_ms, to_ms},
     domain::{
         delivery::DeliveryState,
         integration::{Change, Command, Decision, Integration, NewIntegration, NewMessage},
         retry::later,
         webhook::Subscription,
     },
-    id::{DeliveryId, IntegrationId, WebhookId},
-    store::{CommitError, Noun, Written},
+    id::{ApplicationId, DeliveryId, IntegrationId, WebhookId},
+    store::{Claim, CommitError, Fence, Noun, Written},
     vault::Place,
 };
 
@@ -41,14 +43,10 @@ pub fn create(
             id: new.application_id.0,
         });
     }
-    let enterprise: Option<String> = apply
-        .connection
-        .prepare_cached("SELECT name FROM enterprises WHERE id = ?1")
-        .and_then(|mut select| {
-            select
-                .query_row([new.enterprise_id], |row| row.get(0))
-                .optional()
-        })
+    let enterprise = apply
+        .batch
+        .enterprises
+        .name(apply.connection, new.enterprise_id)
         .map_err(database)?;
     let Some(enterprise) = enterprise else {
         return Err(CommitError::NotFound {
@@ -56,17 +54,13 @@ pub fn create(
             id: new.enterprise_id.0,
         });
     };
-    if integration(apply.connection, new.id)
-        .map_err(database)?
-        .is_some()
-    {
+    let change = new.create(&enterprise, by, at);
+    if !insert(apply.connection, &change.integration).map_err(database)? {
         return Err(CommitError::Exists {
             noun: Noun::Integration,
             id: new.id.0,
         });
     }
-    let change = new.create(&enterprise, by, at);
-    insert(apply.connection, &change.integration).map_err(database)?;
     tell(apply, change)
 }
 
@@ -108,16 +102,14 @@ fn tell(apply: &mut Apply<'_>, change: Change) -> Outcome {
     let subscriptions = apply
         .batch
         .subscriptions
-        .of(apply.connection, integration.application_id)?;
-    let wanted: Vec<Subscription> = subscriptions
-        .unwrap_or_default()
-        .iter()
-        .filter(|each| each.wants(message.action))
-        .copied()
-        .collect();
-    let mut due = Vec::with_capacity(wanted.len());
-    for subscription in wanted {
-        if insert_delivery(apply, &integration, &message, subscription).map_err(database)? {
+        .of(apply.connection, integration.application_id)?
+        .unwrap_or_default();
+    let told = Told::new(&integration, message);
+    let mut due = Vec::with_capacity(subscriptions.len());
+    for subscription in subscriptions.iter() {
+        if subscription.wants(told.action)
+            && insert_delivery(apply, &told, *subscription).map_err(database)?
+        {
             due.push(subscription.webhook_id);
         }
     }
@@ -130,14 +122,45 @@ fn tell(apply: &mut Apply<'_>, change: Change) -> Outcome {
     ))
 }
 
+/// A message on its way to its deliveries.
+struct Told {
+    integration_id: IntegrationId,
+    application_id: ApplicationId,
+    sequence: u64,
+    action: Action,
+    at: Timestamp,
+    bytes: Bytes,
+    bytes_2025: Option<Bytes>,
+}
+
+impl Told {
+    fn new(integration: &Integration, message: NewMessage) -> Self {
+        Self {
+            integration_id: integration.id,
+            application_id: integration.application_id,
+            sequence: message.sequence,
+            action: message.action,
+            at: message.at,
+            bytes: message.body.bytes.into(),
+            bytes_2025: message.body.bytes_2025.map(Bytes::from),
+        }
+    }
+
+    fn body(&self, profile: Profile) -> Bytes {
+        match (profile, &self.bytes_2025) {
+            (Profile::V2025, Some(bytes)) => bytes.clone(),
+            _ => self.bytes.clone(),
+        }
+    }
+}
+
 /// Adds a delivery at the end of its lane. Says whether it is the head, and so due.
 fn insert_delivery(
     apply: &mut Apply<'_>,
-    integration: &Integration,
-    message: &NewMessage,
+    message: &Told,
     subscription: Subscription,
 ) -> rusqlite::Result<bool> {
-    let webhook = subscription.webhook_id;
+    let (webhook, integration) = (subscription.webhook_id, message.integration_id);
     let tail = if message.sequence == 1 {
         Tail {
             previous: 0,
@@ -145,12 +168,12 @@ fn insert_delivery(
         }
     } else {
         let in_order = !apply.batch.backfilled.contains(&webhook);
-        tail(apply.connection, integration.id, webhook, in_order)?
+        tail(apply.connection, integration, webhook, in_order)?
     };
     let id: DeliveryId = apply.batch.ids.next(message.at);
     let at = to_ms(message.at);
-    let first_try = later(message.at, subscription.first_wait);
-    let next_attempt = (!tail.is_waiting).then(|| to_ms(first_try));
+    let first_try = from_ms(to_ms(later(message.at, subscription.first_wait)));
+    let is_head = !tail.is_waiting;
     apply
         .connection
         .prepare_cached(
@@ -161,18 +184,42 @@ fn insert_delivery(
         .execute(params![
             id,
             webhook,
-            integration.application_id,
-            integration.id,
+            message.application_id,
+            integration,
             message.sequence,
             tail.previous,
             message.action.as_str(),
             subscription.profile.as_str(),
-            next_attempt,
+            is_head.then(|| to_ms(first_try)),
             at,
         ])?;
     apply.batch.counts.added(DeliveryState::Pending);
-    apply.batch.made.push(id);
-    Ok(!tail.is_waiting)
+    if !is_head {
+        apply.batch.claims.follow(webhook, integration);
+        apply.batch.ready.follow(webhook, integration);
+        return Ok(false);
+    }
+    apply.batch.ready.make(Head {
+        due: first_try,
+        is_alone: true,
+        claim: Claim {
+            delivery_id: id,
+            fence: Fence(0),
+            webhook_id: webhook,
+            integration_id: integration,
+            sequence: message.sequence,
+            previous: tail.previous,
+            action: message.action,
+            state: DeliveryState::Pending,
+            number: 1,
+            tries: 0,
+            planned: None,
+            created: from_ms(at),
+            body: Some(message.body(subscription.profile)),
+            replay_id: None,
+        },
+    });
+    Ok(true)
 }
 
 /// The end of a lane.
@@ -294,12 +341,14 @@ fn integration(
         .optional()
 }
 
-fn insert(connection: &Connection, integration: &Integration) -> rusqlite::Result<()> {
+/// Says whether it is new: one that is there already stays as it is.
+fn insert(connection: &Connection, integration: &Integration) -> rusqlite::Result<bool> {
     let token = integration.tokens.as_ref().map(|tokens| tokens.current);
-    connection
+    let inserted = connection
         .prepare_cached(
             "INSERT INTO integrations (id, application_id, enterprise_id, name, is_enabled, created_ms, sequence, \
-             service_id, service_name, token_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             service_id, service_name, token_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             integration.id,
@@ -313,7 +362,7 @@ fn insert(connection: &Connection, integration: &Integration) -> rusqlite::Resul
             integration.service.as_ref().map(|service| service.name.as_str()),
             token,
         ])?;
-    Ok(())
+    Ok(inserted == 1)
 }
 
 fn update(connection: &Connection, integration: &Integration) -> rusqlite::Result<()> {

@@ -39,6 +39,7 @@ use crate::{
     vault::Vault,
 };
 
+mod ahead;
 mod apply;
 mod backfill;
 mod batch;
@@ -49,6 +50,7 @@ mod log;
 mod operational;
 mod purge;
 mod read;
+mod ready;
 mod registry;
 mod replan;
 mod replay_reads;

@@ -38,6 +38,7 @@ pub fn put_enterprise(
         "INSERT OR REPLACE INTO enterprises VALUES (?1, ?2, ?3)",
         params![id, name, to_ms(created)],
     )?;
+    apply.batch.enterprises.forget(id);
     let enterprise = Enterprise {
         id,
         name: name.to_owned(),

@@ -12,12 +12,13 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
     include_str!("../../../../../migrations/sqlite/0004_replays.sql"),
     include_str!("../../../../../migrations/sqlite/0005_webhook_health.sql"),
+    include_str!("../../../../../migrations/sqlite/0006_states.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.
@@ -168,5 +169,25 @@ mod tests {
                 .unwrap();
             assert_eq!(deleted, 2);
         }
+    }
+
+    #[test]
+    fn the_hot_statements_build_no_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = open_writer(&folder.path().join("bellhop.db")).unwrap();
+        for sql in [
+            "INSERT INTO deliveries (id, state) VALUES (x'01', 'Pending')",
+            "UPDATE deliveries SET state = 'Delivered', ended_ms = 1, next_attempt_ms = NULL WHERE id = x'01'",
+        ] {
+            let mut explain = opened.prepare(&format!("EXPLAIN {sql}")).unwrap();
+            let steps = explain.query_map([], |row| row.get(1)).unwrap();
+            let steps: Vec<String> = steps.map(Result::unwrap).collect();
+            assert!(
+                !steps.contains(&"OpenEphemeral".to_owned()),
+                "{sql}: {steps:?}"
+            );
+        }
+        let bad = opened.execute("UPDATE sqlite_schema SET sql = ''", []);
+        assert!(bad.is_err(), "the schema is closed again");
     }
 }

@@ -266,11 +266,11 @@ impl Writer {
                                 .map(|claim| (claim.delivery_id, claim.fence))
                         })
                         .collect();
-                    self.batch.claims.release(&taken);
+                    claims::release(&mut self.batch, &taken);
                 }
             }
             Request::Release(claims, to) => {
-                self.batch.claims.release(&claims);
+                claims::release(&mut self.batch, &claims);
                 let _ = to.send(Ok(()));
             }
             Request::Replan(now, to) => {
