@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{
-    ahead::read_ahead, apply::advance_lane, batch::Batch, health, ready::Head, replays,
-};
+use super::{ahead::read_ahead, apply::advance_lane, batch::Batch, health, ready::Head, replays};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{

@@ -276,6 +276,7 @@ impl Writer {
             Request::Replan(now, to) => {
                 let replanned = replan::replan(&mut self.connection, now);
                 self.batch.webhooks = Webhooks::default();
+                self.batch.ready.forget_all();
                 let _ = to.send(replanned.map_err(StoreError::from));
             }
             Request::Prove(to) => {
