@@ -124,13 +124,14 @@ impl Claims {
         }
     }
 
-    /// A delivery was put behind the one that is under way in its lane, if one is.
-    pub fn follow(&mut self, webhook: WebhookId, integration: IntegrationId) {
-        if let Some(lane) = self.lanes.get(&(webhook, integration))
-            && let Some(held) = self.held.get_mut(&lane.holder)
-        {
+    /// A delivery was put behind the head of its lane. Says whether the head is under way.
+    pub fn follow(&mut self, webhook: WebhookId, integration: IntegrationId) -> bool {
+        let lane = self.lanes.get(&(webhook, integration));
+        let held = lane.and_then(|lane| self.held.get_mut(&lane.holder));
+        held.is_some_and(|held| {
             held.is_alone = false;
-        }
+            held.state == DeliveryState::Pending
+        })
     }
 
     /// Notes that a delivery waits for the attempt that is under way in its lane. Says whether one is.
@@ -207,12 +208,14 @@ fn claim_of_webhook(
         return Ok(());
     }
     if let Some(not_before) = gate.not_before.filter(|not_before| now < *not_before) {
+        batch.ready.forget(webhook_id);
         taken.next_due = earliest(connection, batch, webhook_id)?.map(|due| due.max(not_before));
         return Ok(());
     }
     let mut limit = want.limit;
     if !gate.health.is_clean() {
         if let Circuit::Open { until } = gate.health.circuit(now) {
+            batch.ready.forget(webhook_id);
             taken.next_due = earliest(connection, batch, webhook_id)?.map(|due| due.max(until));
             return Ok(());
         }

@@ -195,8 +195,9 @@ fn insert_delivery(
         ])?;
     apply.batch.counts.added(DeliveryState::Pending);
     if !is_head {
-        apply.batch.claims.follow(webhook, integration);
-        apply.batch.ready.follow(webhook, integration);
+        if !apply.batch.claims.follow(webhook, integration) {
+            apply.batch.ready.follow(webhook, integration);
+        }
         return Ok(false);
     }
     apply.batch.ready.make(Head {

@@ -17,8 +17,14 @@ use crate::{
 /// Rows of a webhook that are read ahead of what is wanted.
 pub const AHEAD: usize = 128;
 
+/// Rows that are read ahead while half of the bytes lie ready: many webhooks have a backlog, and each gets little.
+const LITTLE_AHEAD: usize = 8;
+
 /// Bytes that may lie ready; beyond them the database keeps what is due.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Of one webhook: one that takes its time does not fill the memory.
+const MOST_OF_WEBHOOK: usize = 4 * 1024 * 1024;
 
 /// What a delivery takes beside its body, about.
 const BESIDE_BODY: usize = 320;
@@ -56,6 +62,7 @@ pub struct Ready {
 /// What is known of a webhook.
 struct Known {
     heads: VecDeque<Head>,
+    bytes: usize,
     /// Before it nothing else is due.
     until: Timestamp,
     /// When the database was asked.
@@ -89,8 +96,11 @@ impl Ready {
             let Some(known) = self.webhooks.get_mut(&head.claim.webhook_id) else {
                 continue;
             };
-            if self.bytes < MOST_BYTES && head.due < known.until {
-                self.bytes += size(&head);
+            let has_room = self.bytes < MOST_BYTES && known.bytes < MOST_OF_WEBHOOK;
+            if has_room && head.due < known.until {
+                let size = size(&head);
+                self.bytes += size;
+                known.bytes += size;
                 known.heads.push_back(head);
             } else {
                 known.until = known.until.min(head.due);
@@ -101,7 +111,7 @@ impl Ready {
     /// Forgets a webhook: the database knows.
     pub fn forget(&mut self, webhook: WebhookId) {
         if let Some(known) = self.webhooks.remove(&webhook) {
-            self.bytes -= known.heads.iter().map(size).sum::<usize>();
+            self.bytes -= known.bytes;
         }
     }
 
@@ -114,7 +124,9 @@ impl Ready {
     pub fn next(&mut self, webhook: WebhookId) -> Option<Head> {
         let known = self.webhooks.get_mut(&webhook)?;
         let mut head = known.heads.pop_front()?;
-        self.bytes -= size(&head);
+        let size = size(&head);
+        self.bytes -= size;
+        known.bytes -= size;
         if self.go_on.remove(&(webhook, head.claim.integration_id)) {
             head.is_alone = false;
         }
@@ -153,7 +165,12 @@ impl Ready {
 
     /// How many rows to read ahead of what is wanted.
     pub fn ahead(&self) -> usize {
-        if self.bytes < MOST_BYTES { AHEAD } else { 0 }
+        const HALF: usize = MOST_BYTES / 2;
+        match self.bytes {
+            ..HALF => AHEAD,
+            HALF..MOST_BYTES => LITTLE_AHEAD,
+            MOST_BYTES.. => 0,
+        }
     }
 
     /// The database was asked: these heads are due, and nothing else before this moment.
@@ -168,9 +185,11 @@ impl Ready {
             self.forget_all();
         }
         self.forget(webhook);
-        self.bytes += heads.iter().map(size).sum::<usize>();
+        let bytes = heads.iter().map(size).sum();
+        self.bytes += bytes;
         let known = Known {
             heads,
+            bytes,
             until,
             asked: now,
         };

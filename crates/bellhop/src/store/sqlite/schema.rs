@@ -140,6 +140,7 @@ pub trait StoreObserver: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::delivery::DeliveryState;
 
     #[test]
     fn a_database_of_each_former_version_opens_and_keeps_what_it_has() {
@@ -168,6 +169,21 @@ mod tests {
                 .query_row("SELECT deleted_ms FROM integrations INDEXED BY integrations_deleted WHERE deleted_ms > 0", [], |row| row.get(0))
                 .unwrap();
             assert_eq!(deleted, 2);
+            let delivery = |state: &str| {
+                let sql = "INSERT OR REPLACE INTO deliveries (id, webhook_id, application_id, integration_id, sequence, \
+                    previous, action, profile, state, attempt_count, tries, created_ms, ended_ms) \
+                    VALUES (x'05', x'04', x'03', x'02', 1, 0, 'IntegrationCreated', 'default', ?1, 0, 0, 1, \
+                    CASE ?1 WHEN 'Pending' THEN NULL ELSE 2 END)";
+                opened.execute(sql, [state])
+            };
+            for state in DeliveryState::ALL {
+                assert_eq!(delivery(state.as_str()).unwrap(), 1);
+            }
+            assert!(delivery("Sent").is_err(), "the database knows the states");
+            let whole: String = opened
+                .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(whole, "ok");
         }
     }
 
