@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::faults;
 use crate::place;
+use crate::postgres::{self, Cluster};
 use crate::run::{self, Outcome, Summary};
 use crate::tools::{self, Python};
 
@@ -42,6 +43,20 @@ pub fn run(options: &Options, summary: &mut Summary) {
         })
     });
     let python = python.ok();
+    let cluster = cluster(options.offline);
+    summary.step("postgresql", || {
+        Ok(match &cluster {
+            Ok(Place::Ours(cluster)) => Outcome::Passed(cluster.version.clone()),
+            Ok(Place::Given(_)) => {
+                Outcome::Passed("the one that TEST_POSTGRES_URL names".to_owned())
+            }
+            Err(advice) if options.offline => {
+                Outcome::Skipped(format!("its tests are skipped: {advice}"))
+            }
+            Err(advice) => Outcome::Failed(advice.clone()),
+        })
+    });
+    let cluster = cluster.ok();
     summary.step("documentation's examples", || {
         let mut command = place::cargo(["test", "--doc", "--workspace"]);
         let (status, results) = run::watched(&mut command, is_result)?;
@@ -65,15 +80,50 @@ pub fn run(options: &Options, summary: &mut Summary) {
         faults::step()
     });
     // Last, so that its own summary is what one sees last.
-    summary.step("tests", || tests(nextest.is_ok(), python.as_ref()));
+    summary.step("tests", || {
+        tests(nextest.is_ok(), python.as_ref(), cluster.as_ref())
+    });
 }
 
-fn tests(nextest: bool, python: Option<&Python>) -> anyhow::Result<Outcome> {
+/// A PostgreSQL for the tests.
+enum Place {
+    /// Started here, and ended with this.
+    Ours(Cluster),
+    /// Where somebody has one.
+    Given(String),
+}
+
+fn cluster(offline: bool) -> Result<Place, String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it tells where tests run, and is no setting of the server"
+    )]
+    let given = std::env::var("TEST_POSTGRES_URL");
+    match given {
+        Ok(url) => Ok(Place::Given(url)),
+        Err(_) => postgres::start(offline).map(Place::Ours),
+    }
+}
+
+fn tests(
+    nextest: bool,
+    python: Option<&Python>,
+    cluster: Option<&Place>,
+) -> anyhow::Result<Outcome> {
     let mut command = if nextest {
         place::cargo(["nextest", "run", "--workspace"])
     } else {
         place::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"])
     };
+    match cluster {
+        Some(Place::Ours(cluster)) => {
+            command.env("TEST_POSTGRES_URL", &cluster.url);
+        }
+        Some(Place::Given(url)) => {
+            command.env("TEST_POSTGRES_URL", url);
+        }
+        None => {}
+    }
     if let Some(python) = python {
         // It is there, so the test that wants it must not skip itself.
         command.env("REQUIRE_PYTHON_RECEIVER", "1");

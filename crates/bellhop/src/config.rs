@@ -75,6 +75,11 @@ pub enum Database {
         /// Which.
         path: PathBuf,
     },
+    /// A PostgreSQL server, which replicas share.
+    Postgres {
+        /// Where it is. May hold a password.
+        url: SecretText,
+    },
 }
 
 /// What webhooks may reach beside the public internet.

@@ -24,15 +24,13 @@ use crate::{
     feed::Feed,
     lifecycle::Lifecycle,
     random::{self, SharedRandom, SystemRandom},
-    store::{
-        Store,
-        sqlite::{SqliteOptions, SqliteStore},
-    },
+    store::Store,
     telemetry::Metrics,
 };
 
 mod listen;
 mod observe;
+mod open;
 mod operational;
 mod test_sender;
 
@@ -59,6 +57,8 @@ pub struct App {
     retention: Retention,
     replays: ReplayRunner,
     drain: Duration,
+    /// Whether other replicas may use the database as well.
+    is_shared: bool,
 }
 
 impl Default for Parts {
@@ -89,14 +89,14 @@ impl App {
             random: parts.random.clone(),
         };
         let operator = Operator::of(&config, secrets.operator_webhook_secret, &policy, &attempts)?;
-        let Database::Sqlite { path } = config.database;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(SqliteOptions {
-            path,
+        let shared = open::Shared {
             vault: Arc::new(secrets.vault),
             random: parts.random.clone(),
             destinations: operator.destinations(),
             observer: observe.clone(),
-        })?);
+            feed: feed.clone(),
+        };
+        let store = open::open(&config.database, shared).await?;
         let operational = operator.teller(store.clone(), feed.clone(), &attempts);
         let dispatcher = Dispatcher::new(Arc::new(DispatcherParts {
             store: store.clone(),
@@ -139,6 +139,7 @@ impl App {
             retention,
             replays,
             drain: config.drain,
+            is_shared: matches!(config.database, Database::Postgres { .. }),
         })
     }
 
@@ -168,6 +169,9 @@ impl App {
             wait(stopped),
             self.drain,
         ));
+        let keys = self
+            .is_shared
+            .then(|| tokio::spawn(open::read_keys_again(self.state.clone())));
         stop.await;
         self.state.drain();
         let _ = stopping.send(true);
@@ -178,6 +182,9 @@ impl App {
             .await
             .context("the sender of operational messages stopped")?;
         retention.await.context("the retention stopped")?;
+        if let Some(keys) = keys {
+            keys.abort();
+        }
         self.store.close().await?;
         Ok(())
     }

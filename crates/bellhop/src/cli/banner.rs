@@ -14,7 +14,10 @@ use super::{
     log::Written,
     style::{DIM, HEAD},
 };
-use crate::config::{Config, Database, Loaded, Origin};
+use crate::{
+    config::{Config, Database, Loaded, Origin},
+    store::postgres::Address,
+};
 
 /// What is known once the server listens.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +40,8 @@ pub fn print(place: &Place, loaded: &Loaded) {
         let name = if index == 0 { "API" } else { "" };
         let _ = writeln!(text, "  {name:13} {url}");
     }
-    let Database::Sqlite { path } = &config.database;
-    let _ = writeln!(text, "  {:13} {}", "Database", whole(path));
+    let database = database_place(&config.database);
+    let _ = writeln!(text, "  {:13} {database}", "Database");
     let _ = writeln!(text, "  {:13} {}", "Operator key", key_place(place, config));
     let _ = writeln!(text, "  {:13} {}", "Settings", origins(loaded));
     let _ = writeln!(text, "\nTry it:\n  {}", first_command(place, config));
@@ -48,11 +51,10 @@ pub fn print(place: &Place, loaded: &Loaded) {
 
 /// For machines: one line of the log.
 pub fn log(place: &Place, loaded: &Loaded) {
-    let Database::Sqlite { path } = &loaded.config.database;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         urls = urls(place.address).join(" "),
-        database = %whole(path),
+        database = database_place(&loaded.config.database),
         operator_key = key_place(place, &loaded.config),
         settings = origins(loaded),
         "serving"
@@ -114,6 +116,16 @@ fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+/// Without user and password.
+fn database_place(database: &Database) -> String {
+    match database {
+        Database::Sqlite { path } => whole(path),
+        Database::Postgres { url } => {
+            Address::parse(url).map_or_else(|_| "PostgreSQL".to_owned(), |address| address.shown())
+        }
     }
 }
 

@@ -97,8 +97,11 @@ impl Config {
         made: &mut Vec<PathBuf>,
     ) -> Result<SecretText, ConfigError> {
         let path = self.data_dir.join(ENCRYPTION_KEY_FILE);
-        let Database::Sqlite { path: database } = &self.database;
-        if database.exists() && !path.exists() {
+        // A shared database says itself whether the key is its own.
+        if let Database::Sqlite { path: database } = &self.database
+            && database.exists()
+            && !path.exists()
+        {
             return Err(ConfigError::KeyLost {
                 path,
                 database: database.clone(),

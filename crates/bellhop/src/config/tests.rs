@@ -151,7 +151,11 @@ fn a_wrong_value_names_the_setting_the_origin_and_what_is_allowed() {
         ("BELLHOP_LOG_FORMAT", "xml", "auto, text or json"),
         ("BELLHOP_OPERATOR_KEY", "short-and-guessable", "32 to 512"),
         ("BELLHOP_ENCRYPTION_KEY", "0f0f-not-hex", "64 hex digits"),
-        ("BELLHOP_DATABASE_URL", "postgres://u:word@h/d", "SQLite"),
+        (
+            "BELLHOP_DATABASE_URL",
+            "mysql://u:word@h/d",
+            "postgres://user",
+        ),
     ];
     for (variable, value, allowed) in table {
         let directory = TempDir::new().unwrap();

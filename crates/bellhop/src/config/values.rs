@@ -41,8 +41,19 @@ pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     Ok(PathBuf::from(text))
 }
 
-pub(super) fn database_url(_: &str) -> Parsed<Database> {
-    Err("this version knows SQLite in the data directory only; leave it unset".to_owned())
+/// What else is in it is for the store to read.
+pub(super) fn database_url(text: &str) -> Parsed<Database> {
+    let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    if !is_postgres {
+        return Err(
+            "a URL of a PostgreSQL database is expected, as in postgres://user:password@host:5432/database; \
+             leave it unset for SQLite in the data directory"
+                .to_owned(),
+        );
+    }
+    Ok(Database::Postgres {
+        url: SecretText::new(text),
+    })
 }
 
 pub(super) fn operator_key(text: &str) -> Parsed<SecretText> {

@@ -28,9 +28,11 @@ mod access_memory;
 mod claim;
 mod commit;
 mod operational;
+pub mod postgres;
 mod purge;
 mod read;
 mod replay;
+mod sealed;
 pub mod sqlite;
 
 pub use claim::{Attempted, Claim, ClaimRequest, Fence, Recorded, Want, WebhookClaims};
@@ -198,6 +200,12 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+    /// What is sealed in the database was sealed with another key.
+    #[error(
+        "the secrets in the database are encrypted with a key that is not configured: \
+         give every replica the same BELLHOP_ENCRYPTION_KEY"
+    )]
+    OtherKey,
     /// The database is of a newer version of Bellhop.
     #[error(
         "the database has schema version {found}, and this version of Bellhop knows {known}: \

@@ -11,6 +11,7 @@ mod hostile;
 mod operational;
 mod readme;
 mod replays;
+mod replicas;
 mod retention;
 mod store;
 mod support;

@@ -26,8 +26,16 @@ enum Crates {
 }
 
 /// What speaks HTTP to those who call us.
-const WEB: &[&str] = &["axum", "rusqlite", "tower", "tower_http", "utoipa"];
-const SQL: &[&str] = &["rusqlite"];
+const WEB: &[&str] = &[
+    "axum",
+    "deadpool_postgres",
+    "rusqlite",
+    "tokio_postgres",
+    "tower",
+    "tower_http",
+    "utoipa",
+];
+const SQL: &[&str] = &["deadpool_postgres", "rusqlite", "tokio_postgres"];
 const NOBODY: &[&str] = &[];
 
 /// The arrows. A module that is not here fails: it has to be given its place.

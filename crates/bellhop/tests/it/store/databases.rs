@@ -17,8 +17,12 @@ use crate::support::random::SeededRandom;
 
 /// A database that can be closed and opened again.
 pub trait Database {
+    /// Whether tests can have one here. Says why not.
+    fn is_there() -> bool {
+        true
+    }
     /// An empty one.
-    fn fresh() -> Self;
+    async fn fresh() -> Self;
     /// The store on it, as it is open now.
     fn store(&self) -> Arc<dyn Store>;
     /// Closes it and opens it again, as a restart of the process does.
@@ -32,7 +36,7 @@ pub struct Sqlite {
 }
 
 impl Database for Sqlite {
-    fn fresh() -> Self {
+    async fn fresh() -> Self {
         let mut database = Self {
             folder: tempfile::tempdir().unwrap(),
             store: None,
@@ -73,7 +77,7 @@ impl Sqlite {
 
 /// Nobody looks at the writer.
 #[derive(Debug)]
-struct Unobserved;
+pub struct Unobserved;
 
 impl StoreObserver for Unobserved {
     fn wrote(&self, _: usize, _: Duration) {}
@@ -83,7 +87,7 @@ impl StoreObserver for Unobserved {
 pub struct InMemory(Arc<ModelStore>);
 
 impl Database for InMemory {
-    fn fresh() -> Self {
+    async fn fresh() -> Self {
         Self(Arc::new(ModelStore::new(Arc::new(SeededRandom::new(1)))))
     }
 

@@ -4,9 +4,12 @@ mod conformance;
 mod databases;
 mod model;
 mod operating;
+pub mod postgres;
 mod properties;
+mod sharing;
 mod steps;
 mod world;
 
 conformance::conformance!(sqlite, crate::store::databases::Sqlite);
+conformance::conformance!(on_postgres, crate::store::postgres::Postgres);
 conformance::conformance!(in_memory, crate::store::databases::InMemory);

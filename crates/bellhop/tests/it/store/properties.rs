@@ -27,16 +27,15 @@ use proptest::{
 use super::{
     databases::{Database, InMemory, Sqlite},
     operating,
+    postgres::Postgres,
     steps::{End, Step, Steps, a_history},
     world::{ALL, attempted},
 };
 
 proptest! {
     #![proptest_config(Config {
-        cases: cases(),
-        max_shrink_iters: 2000,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
-        ..Config::default()
+        cases: cases(64),
+        ..config()
     })]
 
     #[test]
@@ -45,15 +44,42 @@ proptest! {
             .enable_all()
             .build()
             .unwrap()
-            .block_on(Pair::<Sqlite>::new().live(history));
+            .block_on(async { Pair::<Sqlite>::new().await.live(history).await });
+    }
+}
+
+proptest! {
+    #![proptest_config(Config {
+        // A database for each case, and a round trip for each question.
+        cases: cases(12),
+        ..config()
+    })]
+
+    #[test]
+    fn postgres_is_the_model(history in a_history(40)) {
+        if Postgres::is_there() {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(async { Pair::<Postgres>::new().await.live(history).await });
+        }
+    }
+}
+
+fn config() -> Config {
+    Config {
+        max_shrink_iters: 2000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..Config::default()
     }
 }
 
 /// Every case opens a database, so there are fewer of them than proptest's own default.
-fn cases() -> u32 {
+fn cases(most: u32) -> u32 {
     Config::default()
         .cases
-        .min(if is_told() { u32::MAX } else { 64 })
+        .min(if is_told() { u32::MAX } else { most })
 }
 
 #[expect(
@@ -81,10 +107,10 @@ struct Pair<D> {
 }
 
 impl<D: Database> Pair<D> {
-    fn new() -> Self {
+    async fn new() -> Self {
         Self {
-            database: D::fresh(),
-            model: InMemory::fresh(),
+            database: D::fresh().await,
+            model: InMemory::fresh().await,
             steps: Steps::new(),
             held: Vec::new(),
             lost: Vec::new(),

@@ -50,7 +50,7 @@ impl<D: Database> World<D> {
         let ids = Ids::new(random.clone());
         let clock = ManualClock::new();
         let mut world = Self {
-            database: D::fresh(),
+            database: D::fresh().await,
             enterprise: ids.next(clock.now()),
             application: ids.next(clock.now()),
             clock,

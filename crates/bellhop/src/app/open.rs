@@ -1,0 +1,86 @@
+//! Opening the database that is configured.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+
+use super::observe::Observe;
+use crate::{
+    api::ApiState,
+    config::Database,
+    domain::operational::Destination,
+    feed::Feed,
+    id::WebhookId,
+    random::SharedRandom,
+    store::{
+        Store,
+        postgres::{Address, Hints, PostgresOptions, PostgresStore},
+        sqlite::{SqliteOptions, SqliteStore},
+    },
+    vault::Vault,
+};
+
+/// How long a key that was deleted on another replica still opens this one.
+const READ_KEYS_EVERY: Duration = Duration::from_secs(1);
+
+/// What a store is given.
+pub struct Shared {
+    pub vault: Arc<Vault>,
+    pub random: SharedRandom,
+    pub destinations: Vec<Destination>,
+    pub observer: Arc<Observe>,
+    pub feed: Arc<Feed>,
+}
+
+/// Opens it.
+pub async fn open(database: &Database, shared: Shared) -> anyhow::Result<Arc<dyn Store>> {
+    match database {
+        Database::Sqlite { path } => Ok(Arc::new(SqliteStore::open(SqliteOptions {
+            path: path.clone(),
+            vault: shared.vault,
+            random: shared.random,
+            destinations: shared.destinations,
+            observer: shared.observer,
+        })?)),
+        Database::Postgres { url } => {
+            let address = Address::parse(url)?;
+            let named = address.shown();
+            let opened = PostgresStore::open(PostgresOptions {
+                address,
+                vault: shared.vault,
+                random: shared.random,
+                destinations: shared.destinations,
+                observer: shared.observer,
+                hints: Arc::new(ToFeed(shared.feed)),
+            });
+            let opened = opened.await.with_context(|| {
+                format!("cannot open the database at {named} (BELLHOP_DATABASE_URL)")
+            })?;
+            Ok(Arc::new(opened))
+        }
+    }
+}
+
+/// Hints of other replicas go where this one's own go.
+struct ToFeed(Arc<Feed>);
+
+impl Hints for ToFeed {
+    fn due(&self, webhooks: Vec<WebhookId>) {
+        self.0.due(webhooks);
+    }
+
+    /// The dispatcher asks the store every second, whatever it was told.
+    fn missed(&self) {}
+}
+
+/// Reads the API keys again and again: another replica may have deleted one.
+pub async fn read_keys_again(state: ApiState) {
+    let mut every = tokio::time::interval(READ_KEYS_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        if let Err(error) = state.read_keys().await {
+            tracing::warn!(%error, "the API keys could not be read; those that were known stay");
+        }
+    }
+}

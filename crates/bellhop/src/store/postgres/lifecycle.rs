@@ -1,0 +1,40 @@
+//! Transitions: the state, its message and the deliveries of the message, as groups.
+
+use async_trait::async_trait;
+
+use super::{
+    Shared,
+    connect::{Failed, settled},
+    group::Group,
+    queue::Write,
+};
+use crate::store::{Commit, CommitError, Receipt, StoreError};
+
+/// The queue of transitions.
+pub struct Transitions;
+
+#[async_trait]
+impl Write for Transitions {
+    type Asked = Commit;
+    type Answer = Result<Receipt, CommitError>;
+
+    async fn write(shared: &Shared, asked: &[Commit]) -> Result<Vec<Self::Answer>, Failed> {
+        let connection = shared.writers.get().await?;
+        settled(connection, async |connection| {
+            let transaction = connection.transaction().await?;
+            let mut group = Group::load(&transaction, shared, asked).await?;
+            let mut answers = Vec::with_capacity(asked.len());
+            for commit in asked {
+                answers.push(group.apply(commit)?);
+            }
+            group.write(&transaction).await?;
+            transaction.commit().await?;
+            Ok(answers)
+        })
+        .await
+    }
+
+    fn failed(error: StoreError) -> Self::Answer {
+        Err(CommitError::Store(error))
+    }
+}

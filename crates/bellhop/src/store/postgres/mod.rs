@@ -1,0 +1,367 @@
+//! The store of several replicas: they share one PostgreSQL and nothing else. Group commit on the way in, claims under
+//! leases on the way out, hints between replicas.
+//!
+//! Nothing here needs a session: every statement works behind a pooler in transaction mode that knows prepared statements
+//! (PgBouncer 1.21 or later, `max_prepared_statements` above 0). Behind one, hints are lost and the question every second
+//! takes their place.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use deadpool_postgres::{Object, Pool};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use self::{
+    claims::Held,
+    connect::{Failed, settled},
+    lifecycle::Transitions,
+    listen::ToTell,
+    purge::Walks,
+    queue::Queue,
+    record::Records,
+};
+use super::{
+    Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence, IntegrationFilter,
+    MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged,
+    Receipt, Recorded, Stats, Store, StoreError, StoredMessage, WebhookClaims, Write,
+    sqlite::StoreObserver,
+};
+use crate::{
+    domain::{
+        access::Access,
+        api_key::ApiKey,
+        delivery::{Attempt, Delivery},
+        enterprise::{Application, Enterprise},
+        integration::Integration,
+        operational::{Destination, OperationalMessage},
+        webhook::Webhook,
+    },
+    id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, WebhookId},
+    random::{SharedRandom, bytes},
+    vault::Vault,
+};
+
+mod alone;
+mod claims;
+mod connect;
+mod counts;
+mod group;
+mod lifecycle;
+mod listen;
+mod made;
+mod operational;
+mod purge;
+mod queue;
+mod read;
+mod record;
+mod registry;
+mod rows;
+mod schema;
+
+pub use connect::Address;
+pub use listen::Hints;
+
+/// Connections that write and claim. Two groups, claims, and a few writes that go alone.
+const WRITERS: usize = 6;
+/// How often something is tried that the database gave up for the sake of another transaction.
+const TRIES: u32 = 5;
+/// Connections that read.
+const READERS: usize = 8;
+
+/// How to open the store.
+pub struct PostgresOptions {
+    /// Where the database is.
+    pub address: Address,
+    /// What seals and opens.
+    pub vault: Arc<Vault>,
+    /// For ids.
+    pub random: SharedRandom,
+    /// Where operational messages are sent to.
+    pub destinations: Vec<Destination>,
+    /// Who wants to know how long writes take.
+    pub observer: Arc<dyn StoreObserver>,
+    /// Who wants to know what other replicas have committed.
+    pub hints: Arc<dyn Hints>,
+}
+
+/// The store of several replicas.
+#[derive(Debug)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+    transitions: Queue<Transitions>,
+    records: Queue<Records>,
+    to_tell: Arc<ToTell>,
+}
+
+/// What all parts of the store use.
+struct Shared {
+    writers: Pool,
+    readers: Pool,
+    vault: Arc<Vault>,
+    ids: Ids,
+    /// Names this replica while it is open.
+    holder: Uuid,
+    held: Held,
+    walks: Mutex<Walks>,
+    destinations: Vec<Destination>,
+    observer: Arc<dyn StoreObserver>,
+}
+
+impl PostgresStore {
+    /// Connects, migrates, and begins to listen.
+    pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
+        let writers = options.address.pool(WRITERS)?;
+        let readers = options.address.pool(READERS)?;
+        let mut connection = writers.get().await?;
+        let ready = async {
+            schema::migrate(&mut connection).await?;
+            schema::check_vault(&connection, &options.vault).await
+        };
+        ready.await.map_err(|failed| failed.error)?;
+        let last = connection
+            .query_opt("(SELECT id FROM deliveries ORDER BY id DESC LIMIT 1) UNION ALL \
+                 (SELECT id FROM operational_messages ORDER BY id DESC LIMIT 1) ORDER BY id DESC LIMIT 1", &[])
+            .await?;
+        drop(connection);
+        let last = last.map_or(Uuid::nil(), |row| row.get(0));
+        let shared = Arc::new(Shared {
+            writers,
+            readers,
+            vault: options.vault,
+            holder: Uuid::from_bytes(bytes(&*options.random)),
+            ids: Ids::above(options.random, last),
+            held: Held::default(),
+            walks: Mutex::default(),
+            destinations: options.destinations,
+            observer: options.observer,
+        });
+        let to_tell = Arc::new(ToTell::default());
+        let weak = Arc::downgrade(&shared);
+        tokio::spawn(listen::tell(weak.clone(), to_tell.clone()));
+        tokio::spawn(listen::listen(weak, options.address, options.hints));
+        Ok(Self {
+            transitions: Queue::start(shared.clone()),
+            records: Queue::start(shared.clone()),
+            shared,
+            to_tell,
+        })
+    }
+
+    async fn read<T>(
+        &self,
+        read: impl AsyncFnOnce(&Object, &Vault) -> Result<T, Failed>,
+    ) -> Result<T, StoreError> {
+        let connection = self.shared.readers.get().await?;
+        let done = settled(connection, async |connection| {
+            read(connection, &self.shared.vault).await
+        });
+        done.await.map_err(|failed| failed.error)
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn commit(&self, commit: Commit) -> Result<Receipt, CommitError> {
+        let receipt = match &commit.write {
+            Write::CreateIntegration { .. } | Write::Command { .. } => {
+                self.transitions.ask(commit).await??
+            }
+            _ => {
+                // To its end, even if whoever asked goes away meanwhile.
+                let shared = self.shared.clone();
+                let done = tokio::spawn(async move { alone::commit(&shared, &commit).await });
+                done.await.map_err(|_| StoreError::Closed)??
+            }
+        };
+        if let Receipt::Done { due, .. } = &receipt {
+            self.to_tell.due(due.iter().copied());
+        }
+        Ok(receipt)
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<WebhookClaims>, StoreError> {
+        let connection = self.shared.writers.get().await?;
+        let done = settled(connection, async |connection| {
+            claims::claim(connection, &self.shared, &request).await
+        });
+        done.await.map_err(|failed| failed.error)
+    }
+
+    async fn record(&self, attempted: Attempted) -> Result<Recorded, StoreError> {
+        self.records.ask(Arc::new(attempted)).await?
+    }
+
+    async fn release(&self, claims: Vec<(DeliveryId, Fence)>) -> Result<(), StoreError> {
+        let connection = self.shared.writers.get().await?;
+        let done = settled(connection, async |connection| {
+            claims::release(connection, &self.shared, &claims).await
+        });
+        done.await.map_err(|failed| failed.error)
+    }
+
+    async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError> {
+        self.read(async |on, _| claims::due(on).await).await
+    }
+
+    async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
+        let done = purge::purge(&self.shared, &what).await;
+        done.map_err(|failed| failed.error)
+    }
+
+    async fn operational_due(
+        &self,
+        request: OperationalRequest,
+    ) -> Result<OperationalDue, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match operational::due(&self.shared, &request).await {
+                Err(failed) if failed.again && tries < TRIES => {}
+                done => return done.map_err(|failed| failed.error),
+            }
+        }
+    }
+
+    async fn record_operational(
+        &self,
+        attempted: OperationalAttempted,
+    ) -> Result<bool, StoreError> {
+        let connection = self.shared.writers.get().await?;
+        let done = settled(connection, async |connection| {
+            operational::record(connection, &attempted).await
+        });
+        done.await.map_err(|failed| failed.error)
+    }
+
+    async fn operational_messages(
+        &self,
+        page: Page,
+    ) -> Result<Vec<OperationalMessage>, StoreError> {
+        self.read(async |on, _| operational::list(on, page).await)
+            .await
+    }
+
+    async fn enterprise(&self, id: EnterpriseId) -> Result<Option<Enterprise>, StoreError> {
+        let of = (rows::NAMED, "enterprises");
+        self.read(async |on, _| read::by_id(on, of, id.0, rows::enterprise).await)
+            .await
+    }
+
+    async fn enterprises(&self, page: Page) -> Result<Vec<Enterprise>, StoreError> {
+        let of = (rows::NAMED, "enterprises");
+        self.read(async |on, _| read::page(on, of, page, rows::enterprise).await)
+            .await
+    }
+
+    async fn application(&self, id: ApplicationId) -> Result<Option<Application>, StoreError> {
+        let of = (rows::NAMED, "applications");
+        self.read(async |on, _| read::by_id(on, of, id.0, rows::application).await)
+            .await
+    }
+
+    async fn applications(&self, page: Page) -> Result<Vec<Application>, StoreError> {
+        let of = (rows::NAMED, "applications");
+        self.read(async |on, _| read::page(on, of, page, rows::application).await)
+            .await
+    }
+
+    async fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        self.read(async |on, vault| read::webhook(on, vault, id).await)
+            .await
+    }
+
+    async fn webhooks(
+        &self,
+        of: Option<ApplicationId>,
+        page: Page,
+    ) -> Result<Vec<Webhook>, StoreError> {
+        self.read(async |on, vault| read::webhooks(on, vault, of, page).await)
+            .await
+    }
+
+    async fn integration(&self, id: IntegrationId) -> Result<Option<Integration>, StoreError> {
+        let of = (rows::INTEGRATION, "integrations");
+        self.read(async |on, _| read::by_id(on, of, id.0, rows::integration).await)
+            .await
+    }
+
+    /// Read each time: nothing is remembered that another replica may have changed.
+    async fn access(&self, id: IntegrationId) -> Result<Option<Arc<Access>>, StoreError> {
+        let found = self.integration(id).await?;
+        Ok(found.map(|integration| Arc::new(Access::from(&integration))))
+    }
+
+    async fn integrations(
+        &self,
+        filter: IntegrationFilter,
+        page: Page,
+    ) -> Result<Vec<Integration>, StoreError> {
+        self.read(async |on, _| read::integrations(on, &filter, page).await)
+            .await
+    }
+
+    async fn messages(
+        &self,
+        of: IntegrationId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        self.read(async |on, vault| read::messages(on, vault, of, after, limit).await)
+            .await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let of = (rows::DELIVERY, "deliveries");
+        self.read(async |on, _| read::by_id(on, of, id.0, rows::delivery).await)
+            .await
+    }
+
+    async fn attempts(&self, of: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        self.read(async |on, _| read::attempts(on, of).await).await
+    }
+
+    async fn body(&self, of: DeliveryId) -> Result<Option<MessageBody>, StoreError> {
+        self.read(async |on, vault| read::body(on, vault, of).await)
+            .await
+    }
+
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        page: Page,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.read(async |on, _| read::deliveries(on, &filter, page).await)
+            .await
+    }
+
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.read(async |on, _| read::keys(on, None).await).await
+    }
+
+    async fn key(&self, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
+        self.read(async |on, _| Ok(read::keys(on, Some(id)).await?.pop()))
+            .await
+    }
+
+    async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {
+        self.read(async |on, _| read::stats(on, now).await).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let connection = self.shared.writers.get().await?;
+        let done = claims::release_all(&connection, &self.shared).await;
+        drop(connection);
+        self.shared.writers.close();
+        self.shared.readers.close();
+        done.map_err(|failed| failed.error)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("holder", &self.holder)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,112 @@
+//! Group commit: whatever waits goes into one transaction, so that a durable write costs its share of a group and not
+//! a transaction of its own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Shared, TRIES, connect::Failed};
+use crate::store::StoreError;
+
+/// Most writes that wait; beyond it the store is busy.
+const MAX_WAITING: usize = 16_384;
+/// Most writes of one transaction.
+const MAX_GROUP: usize = 512;
+/// What a queue is for.
+#[async_trait]
+pub trait Write: Send + Sync + 'static {
+    /// What is asked.
+    type Asked: Send + Sync + 'static;
+    /// What is answered.
+    type Answer: Send + 'static;
+
+    /// Writes all of them in one transaction, and answers in their order. Nothing is written if it fails.
+    async fn write(shared: &Shared, asked: &[Self::Asked]) -> Result<Vec<Self::Answer>, Failed>;
+
+    /// Says that one was not written.
+    fn failed(error: StoreError) -> Self::Answer;
+}
+
+type Waiting<W> = (<W as Write>::Asked, oneshot::Sender<<W as Write>::Answer>);
+
+/// What waits to be written.
+pub struct Queue<W: Write>(mpsc::Sender<Waiting<W>>);
+
+impl<W: Write> Queue<W> {
+    /// A queue, and the task that empties it until every handle is gone.
+    pub fn start(shared: Arc<Shared>) -> Self {
+        let (waiting, received) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(write_groups::<W>(shared, received));
+        Self(waiting)
+    }
+
+    /// Waits until it is written.
+    pub async fn ask(&self, asked: W::Asked) -> Result<W::Answer, StoreError> {
+        let (to, answer) = oneshot::channel();
+        self.0.try_send((asked, to)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        answer.await.map_err(|_| StoreError::Closed)
+    }
+}
+
+async fn write_groups<W: Write>(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Waiting<W>>) {
+    let mut group = Vec::new();
+    while waiting.recv_many(&mut group, MAX_GROUP).await > 0 {
+        let (asked, to): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+        let answers = write_group::<W>(&shared, &asked).await;
+        for (to, answer) in to.into_iter().zip(answers) {
+            // A caller that went away meanwhile finds out by asking again.
+            let _ = to.send(answer);
+        }
+    }
+}
+
+/// If the database fails on a group, each is tried alone, so that only the bad one fails.
+async fn write_group<W: Write>(shared: &Shared, asked: &[W::Asked]) -> Vec<W::Answer> {
+    let began = std::time::Instant::now();
+    let failed = match try_again::<W>(shared, asked).await {
+        Ok(answers) => {
+            shared.observer.wrote(asked.len(), began.elapsed());
+            return answers;
+        }
+        Err(failed) => failed,
+    };
+    let mut answers = Vec::with_capacity(asked.len());
+    for one in asked {
+        if !failed.is_refusal {
+            answers.push(W::failed(failed.error.clone()));
+            continue;
+        }
+        let alone = try_again::<W>(shared, std::slice::from_ref(one)).await;
+        answers.push(match alone {
+            Ok(mut answers) => answers.remove(0),
+            Err(failed) => W::failed(failed.error),
+        });
+    }
+    answers
+}
+
+async fn try_again<W: Write>(
+    shared: &Shared,
+    asked: &[W::Asked],
+) -> Result<Vec<W::Answer>, Failed> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match W::write(shared, asked).await {
+            Err(failed) if failed.again && tries < TRIES => {}
+            done => return done,
+        }
+    }
+}
+
+impl<W: Write> std::fmt::Debug for Queue<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue")
+            .field("free", &self.0.capacity())
+            .finish()
+    }
+}

@@ -1,0 +1,77 @@
+//! Bringing the schema up to date.
+
+use deadpool_postgres::Object;
+
+use super::connect::{Failed, query_opt};
+use crate::{
+    store::{StoreError, sealed::corrupt},
+    vault::{Place, Vault, VaultError},
+};
+
+/// Every migration in order; its number is its position, from 1. Twins of those of the embedded database.
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../../../../migrations/postgres/0001_initial.sql"),
+    include_str!("../../../../../migrations/postgres/0002_retention.sql"),
+    include_str!("../../../../../migrations/postgres/0003_operational_messages.sql"),
+];
+
+/// Names the lock under which replicas migrate one after the other. Any number; this one spells "bellhop".
+const MIGRATION_LOCK: i64 = 0x62_65_6c_6c_68_6f_70;
+
+/// Migrates, in one transaction, while no other replica does. A newer schema is refused.
+pub async fn migrate(connection: &mut Object) -> Result<(), Failed> {
+    let known = MIGRATIONS.len() as u32;
+    let transaction = connection.transaction().await?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
+        .await?;
+    transaction
+        .batch_execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
+        .await?;
+    let found = transaction
+        .query_opt("SELECT version FROM schema_version", &[])
+        .await?;
+    let found: u32 = match found {
+        Some(row) => u32::try_from(row.get::<_, i64>(0)).unwrap_or(u32::MAX),
+        None => 0,
+    };
+    if found > known {
+        return Err(StoreError::Newer { found, known }.into());
+    }
+    for migration in &MIGRATIONS[found as usize..] {
+        transaction.batch_execute(migration).await?;
+    }
+    if found < known {
+        let version = i64::from(known);
+        transaction
+            .execute("DELETE FROM schema_version", &[])
+            .await?;
+        transaction
+            .execute("INSERT INTO schema_version VALUES ($1)", &[&version])
+            .await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Finds out whether this replica has the key that the database was sealed with. The first replica seals.
+pub async fn check_vault(connection: &Object, vault: &Vault) -> Result<(), Failed> {
+    const PLAIN: &[u8] = b"bellhop";
+    let place = Place {
+        column: "vault_check.sealed",
+        row: b"",
+    };
+    let sealed = vault.seal(place, PLAIN);
+    connection
+        .execute(
+            "INSERT INTO vault_check (is_here, sealed) VALUES (true, $1) ON CONFLICT DO NOTHING",
+            &[&sealed],
+        )
+        .await?;
+    let found = query_opt(connection, "SELECT sealed FROM vault_check", &[]).await?;
+    let found = found.ok_or_else(|| corrupt("vault_check.sealed"))?;
+    match vault.open(place, found.get(0)) {
+        Ok(_) => Ok(()),
+        Err(VaultError::UnknownKey { .. }) => Err(StoreError::OtherKey.into()),
+        Err(error) => Err(StoreError::Corrupt(error.to_string()).into()),
+    }
+}

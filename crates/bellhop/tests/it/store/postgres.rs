@@ -1,0 +1,160 @@
+//! PostgreSQL: each test gets a database of its own in the cluster that `TEST_POSTGRES_URL` names. `cargo xtask test`
+//! starts one. Without it the tests that need it are skipped, and say so.
+
+use std::sync::{Arc, Once};
+
+use bellhop::{
+    domain::{operational::Destination, secret_text::SecretText},
+    random::{SystemRandom, bytes},
+    store::{
+        Store, StoreError,
+        postgres::{Address, Hints, PostgresOptions, PostgresStore},
+    },
+    vault::Vault,
+};
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+use super::databases::{Database, Unobserved};
+use crate::support::random::SeededRandom;
+
+/// Names the cluster: its databases are made and dropped.
+const CLUSTER: &str = "TEST_POSTGRES_URL";
+
+/// The URL of the cluster, without a database; `None` if there is none.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it tells tests where they run, and is no setting of the server"
+)]
+pub fn cluster() -> Option<String> {
+    static SAID: Once = Once::new();
+    let url = std::env::var(CLUSTER).ok();
+    if url.is_none() {
+        SAID.call_once(|| {
+            eprintln!(
+                "skipped: {CLUSTER} is not set. `cargo xtask test` starts PostgreSQL and sets it; or name a cluster \
+                 whose databases may be made and dropped, as in postgres://postgres@127.0.0.1:5432"
+            );
+        });
+    }
+    url
+}
+
+/// A database of a test, dropped with it.
+#[derive(Debug)]
+pub struct TestDatabase {
+    cluster: String,
+    name: String,
+}
+
+impl TestDatabase {
+    /// An empty one.
+    pub async fn new() -> Self {
+        let random: [u8; 16] = bytes(&SystemRandom);
+        let database = Self {
+            cluster: cluster().expect("the test was not skipped"),
+            name: format!("bellhop_test_{}", Uuid::from_bytes(random).simple()),
+        };
+        let make = format!("CREATE DATABASE {} TEMPLATE template0", database.name);
+        execute(&database.cluster, &make).await;
+        database
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.cluster, self.name)
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        let cluster = self.cluster.clone();
+        // A test may end in a runtime that is shutting down.
+        let dropping = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(execute(&cluster, &drop));
+        });
+        let _ = dropping.join();
+    }
+}
+
+/// Runs one statement in the cluster's own database.
+pub async fn execute(url: &str, sql: &str) {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute(sql).await.unwrap();
+    drop(client);
+    let _ = connection.await;
+}
+
+/// The store of several replicas, as one of them has it.
+pub struct Postgres {
+    store: Option<Arc<PostgresStore>>,
+    database: TestDatabase,
+}
+
+impl Database for Postgres {
+    fn is_there() -> bool {
+        cluster().is_some()
+    }
+
+    async fn fresh() -> Self {
+        let database = TestDatabase::new().await;
+        let store = Some(Arc::new(open(&database.url(), 1).await));
+        Self { store, database }
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone().unwrap()
+    }
+
+    async fn reopen(&mut self) {
+        let store = self.store.take().unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        self.store = Some(Arc::new(open(&self.database.url(), 1).await));
+    }
+}
+
+impl Postgres {
+    /// Where it is.
+    pub fn url(&self) -> String {
+        self.database.url()
+    }
+}
+
+/// Opens the store on a database.
+pub async fn open(url: &str, seed: u64) -> PostgresStore {
+    try_open(url, seed, [7; 32]).await.unwrap()
+}
+
+/// The same with a key that may not be the database's.
+pub async fn try_open(url: &str, seed: u64, key: [u8; 32]) -> Result<PostgresStore, StoreError> {
+    let options = PostgresOptions {
+        address: Address::parse(&SecretText::new(url)).unwrap(),
+        vault: Arc::new(Vault::new(&[key]).unwrap()),
+        random: Arc::new(SeededRandom::new(seed)),
+        destinations: Destination::ALL.to_vec(),
+        observer: Arc::new(Unobserved),
+        hints: Arc::new(NoHints),
+    };
+    PostgresStore::open(options).await
+}
+
+/// Nobody wants to know what others commit.
+struct NoHints;
+
+impl Hints for NoHints {
+    fn due(&self, _: Vec<bellhop::id::WebhookId>) {}
+
+    fn missed(&self) {}
+}
