@@ -33,7 +33,9 @@ mod purge;
 mod read;
 mod replay;
 mod sealed;
+mod selection;
 pub mod sqlite;
+mod tally;
 
 pub use claim::{Attempted, Claim, ClaimRequest, Fence, Recorded, Want, WebhookClaims};
 pub use commit::{

@@ -10,7 +10,7 @@ use super::{
     counts::{Counts, Writer},
     group::answer_place,
     record::{advance, lock},
-    registry, rows,
+    registry, replays, rows,
 };
 use crate::{
     clock::to_ms,
@@ -129,6 +129,9 @@ impl Alone<'_> {
                 .map(alone),
             Write::Replay { id } => self.replay(*id, at).await,
             Write::Discard { id, reason } => self.discard(*id, reason, at).await,
+            Write::StartReplay(new) => replays::start(self, new, at).await,
+            Write::StepReplay(step) => replays::step(self, step, at).await,
+            Write::CommandReplay { id, command } => replays::command(self, *id, *command, at).await,
             Write::CreateKey(key) => registry::create_key(self, key).await.map(alone),
             Write::DeleteKey { id } => registry::delete_key(self, *id).await.map(alone),
             Write::CreateIntegration { .. } | Write::Command { .. } => {
@@ -185,7 +188,7 @@ impl Alone<'_> {
         execute(
             self.on,
             "UPDATE deliveries SET state = 'Discarded', reason = $2, ended_ms = $3, next_attempt_ms = NULL, \
-             planned_ms = NULL WHERE id = $1",
+             planned_ms = NULL, replay_id = NULL WHERE id = $1",
             &[&id.0, &reason, &to_ms(at)],
         )
         .await?;
@@ -274,7 +277,7 @@ impl Alone<'_> {
     }
 }
 
-fn not_now(why: &str) -> Stop {
+pub fn not_now(why: &str) -> Stop {
     Stop::Refused(CommitError::NotNow(why.into()))
 }
 

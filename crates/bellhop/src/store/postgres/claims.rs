@@ -19,7 +19,7 @@ use super::{
 use crate::{
     clock::to_ms,
     domain::{delivery::DeliveryState, webhook::WebhookState},
-    id::{ApplicationId, DeliveryId, IntegrationId, WebhookId},
+    id::{ApplicationId, DeliveryId, IntegrationId, ReplayId, WebhookId},
     store::{Claim, ClaimRequest, Fence, MessageBody, StoreError, WebhookClaims, sealed::body_row},
 };
 
@@ -42,6 +42,7 @@ pub struct HeldClaim {
     pub state: DeliveryState,
     pub tries: u32,
     pub is_replay: bool,
+    pub replay_id: Option<ReplayId>,
 }
 
 impl Held {
@@ -95,7 +96,7 @@ const CLAIM: &str = "\
     SELECT d.id, d.webhook_id, d.application_id, d.integration_id, d.sequence, d.previous, d.action, d.state, \
         d.attempt_count, d.tries, d.planned_ms, d.created_ms, m.is_sealed, \
         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END, t.fence, \
-        (SELECT count(*) FROM candidates c WHERE c.webhook_id = t.webhook_id) \
+        (SELECT count(*) FROM candidates c WHERE c.webhook_id = t.webhook_id), d.replay_id \
     FROM taken t \
     CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE id = t.delivery_id LIMIT 1) d \
     CROSS JOIN LATERAL (SELECT is_sealed, body, body_2025 FROM messages \
@@ -203,6 +204,7 @@ fn take(row: &Row, shared: &Shared) -> Result<Claim, StoreError> {
             MessageBody::Bytes(bytes) => Some(bytes),
             MessageBody::Erased => None,
         },
+        replay_id: rows::id_or_null(row, 16)?,
     };
     let held = HeldClaim {
         fence: claim.fence,
@@ -213,6 +215,7 @@ fn take(row: &Row, shared: &Shared) -> Result<Claim, StoreError> {
         state: claim.state,
         tries: claim.tries,
         is_replay: claim.planned.is_some(),
+        replay_id: claim.replay_id,
     };
     shared.held.hold(claim.delivery_id, held);
     Ok(claim)

@@ -22,13 +22,10 @@ use crate::{
     domain::{
         integration::{Change, Command, Decision, Integration, NewIntegration, Refused},
         retry::later,
-        webhook::{ActionFilter, Subscription},
+        webhook::Subscription,
     },
     id::{ApplicationId, EnterpriseId, IntegrationId, WebhookId},
-    store::{
-        Answer, Commit, CommitError, Noun, Receipt, Remember, StoreError, Write, Written,
-        sealed::corrupt,
-    },
+    store::{Answer, Commit, CommitError, Noun, Receipt, Remember, StoreError, Write, Written},
     vault::Place,
 };
 
@@ -90,14 +87,17 @@ const WEBHOOKS: &str = "SELECT application_id, id, actions, profile, retry_sched
     WHERE application_id = ANY($1) AND deleted_ms IS NULL ORDER BY id FOR KEY SHARE";
 
 /// The newest delivery of each lane. Deliveries end in order, but for those that a person discards (and perhaps sends
-/// again later): only behind such a one may an earlier one be pending.
-const TAILS: &str = "SELECT l.integration_id, h.id, COALESCE(t.sequence, (SELECT e.sequence FROM lane_ends e \
-    WHERE e.integration_id = l.integration_id AND e.webhook_id = h.id), 0), \
-    CASE WHEN t.state = 'Pending' THEN true WHEN t.state IS NULL OR t.reason IS NULL THEN false \
+/// again later): only behind such a one may an earlier one be pending. Where a backfill has put deliveries before others
+/// that had ended, all of the lane is looked at; what it has made may also be earlier than what was purged.
+const TAILS: &str = "SELECT l.integration_id, h.id, GREATEST(t.sequence, CASE WHEN t.sequence IS NULL OR b.is_filled \
+    THEN (SELECT e.sequence FROM lane_ends e WHERE e.integration_id = l.integration_id AND e.webhook_id = h.id) END, 0), \
+    CASE WHEN t.state = 'Pending' THEN true WHEN t.state IS NULL OR (t.reason IS NULL AND NOT b.is_filled) THEN false \
     ELSE EXISTS (SELECT 1 FROM deliveries p WHERE p.integration_id = l.integration_id \
     AND p.webhook_id = h.id AND p.state = 'Pending') END \
     FROM unnest($1::uuid[], $2::uuid[]) AS l (integration_id, application_id) \
     JOIN webhooks h ON h.application_id = l.application_id AND h.deleted_ms IS NULL \
+    CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM replays r WHERE r.webhook_id = h.id AND r.kind = 'Backfill') \
+    AS is_filled) b \
     LEFT JOIN LATERAL (SELECT d.sequence, d.state, d.reason FROM deliveries d \
     WHERE d.integration_id = l.integration_id AND d.webhook_id = h.id \
     ORDER BY d.sequence DESC LIMIT 1) t ON true";
@@ -193,14 +193,7 @@ impl<'a> Group<'a> {
             query(on, TAILS, of_lanes)
         )?;
         for row in &webhooks {
-            let actions =
-                u8::try_from(rows::get::<i16>(row, 2)?).map_err(|_| corrupt("webhooks.actions"))?;
-            let subscription = Subscription {
-                webhook_id: rows::id(row, 1)?,
-                actions: ActionFilter::from_bits(actions),
-                profile: rows::text(row, 3)?,
-                first_wait: std::time::Duration::from_secs(rows::number(row, 4)?),
-            };
+            let subscription = rows::subscription(row, 1)?;
             let of: ApplicationId = rows::id(row, 0)?;
             self.subscriptions.entry(of).or_default().push(subscription);
         }

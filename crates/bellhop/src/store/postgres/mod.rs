@@ -22,10 +22,10 @@ use self::{
     record::Records,
 };
 use super::{
-    Attempted, ClaimRequest, Commit, CommitError, DeliveryFilter, Fence, IntegrationFilter,
-    MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged,
-    Receipt, Recorded, Stats, Store, StoreError, StoredMessage, WebhookClaims, Write,
-    sqlite::StoreObserver,
+    Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Fence,
+    IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page,
+    Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats, Store,
+    StoreError, StoredMessage, WebhookClaims, Write, sqlite::StoreObserver,
 };
 use crate::{
     domain::{
@@ -37,12 +37,13 @@ use crate::{
         operational::{Destination, OperationalMessage},
         webhook::Webhook,
     },
-    id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, WebhookId},
+    id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, KeyId, ReplayId, WebhookId},
     random::{SharedRandom, bytes},
     vault::Vault,
 };
 
 mod alone;
+mod backfill;
 mod claims;
 mod connect;
 mod counts;
@@ -56,8 +57,12 @@ mod queue;
 mod read;
 mod record;
 mod registry;
+mod replay_reads;
+mod replay_rows;
+mod replays;
 mod rows;
 mod schema;
+mod walk;
 
 pub use connect::Address;
 pub use listen::Hints;
@@ -332,6 +337,40 @@ impl Store for PostgresStore {
         page: Page,
     ) -> Result<Vec<Delivery>, StoreError> {
         self.read(async |on, _| read::deliveries(on, &filter, page).await)
+            .await
+    }
+
+    async fn count_replay(
+        &self,
+        selection: Selection,
+        counted: Option<Counted>,
+        now: Timestamp,
+    ) -> Result<ReplayCount, StoreError> {
+        self.read(async |on, _| replay_reads::count(on, &selection, counted, now).await)
+            .await
+    }
+
+    async fn next_of_replay(&self, id: ReplayId) -> Result<Option<ReplayStep>, StoreError> {
+        self.read(async |on, _| replay_reads::next(on, id).await)
+            .await
+    }
+
+    async fn running_replays(&self) -> Result<Vec<ReplayId>, StoreError> {
+        self.read(async |on, _| replay_rows::running(on).await)
+            .await
+    }
+
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.read(async |on, _| replay_rows::one(on, id).await)
+            .await
+    }
+
+    async fn replays(
+        &self,
+        of: Option<ApplicationId>,
+        page: Page,
+    ) -> Result<Vec<Replay>, StoreError> {
+        self.read(async |on, _| replay_rows::replays(on, of, page).await)
             .await
     }
 

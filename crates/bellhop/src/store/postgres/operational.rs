@@ -193,6 +193,10 @@ async fn fill(
 pub async fn due(shared: &Shared, request: &OperationalRequest) -> Result<OperationalDue, Failed> {
     let connection = shared.writers.get().await?;
     settled(connection, async |connection| {
+        if let Some(next) = quiet_until(connection, request.now).await? {
+            let claims = Vec::new();
+            return Ok(OperationalDue { claims, next });
+        }
         let transaction = connection.transaction().await?;
         close_windows(&transaction, shared, request.now).await?;
         let first = "SELECT min(closes_ms) FROM operational_windows";
@@ -219,6 +223,18 @@ pub async fn due(shared: &Shared, request: &OperationalRequest) -> Result<Operat
         Ok(due)
     })
     .await
+}
+
+/// Most often no window is over and no message waits: then nothing is locked. Says when the next window is over.
+async fn quiet_until(on: &Object, now: Timestamp) -> Result<Option<Option<Timestamp>>, Failed> {
+    let look = "SELECT (SELECT min(closes_ms) FROM operational_windows), \
+                EXISTS (SELECT 1 FROM operational_sends WHERE state = 'Pending')";
+    let Some(row) = query_opt(on, look, &[]).await? else {
+        return Ok(None);
+    };
+    let (closes, has_messages) = (rows::moment_or_null(&row, 0)?, rows::get::<bool>(&row, 1)?);
+    let is_quiet = !has_messages && closes.is_none_or(|closes| now < closes);
+    Ok(is_quiet.then_some(closes))
 }
 
 /// The earliest message that a destination has not had.

@@ -288,7 +288,7 @@ impl Select {
         self.sql.push_str(&self.values.len().to_string());
     }
 
-    fn filter_some(
+    pub fn filter_some(
         &mut self,
         condition: &str,
         kind: Type,

@@ -106,6 +106,18 @@ impl<'a> Ours<'a> {
         (self.held.webhook_id, self.held.integration_id)
     }
 
+    /// Whether its run has had of it what it wanted. A replay is one attempt; a delivery that a backfill made has all of
+    /// its schedule.
+    fn is_settled(&self, is_one_attempt: bool) -> bool {
+        match self.held.state {
+            DeliveryState::Pending => {
+                matches!(self.attempted.next, Next::Delivered | Next::Failed)
+                    || (self.held.is_replay && is_one_attempt)
+            }
+            DeliveryState::Delivered | DeliveryState::Failed | DeliveryState::Discarded => true,
+        }
+    }
+
     /// Whether the lane goes on after it.
     fn has_ended(&self) -> bool {
         self.held.state == DeliveryState::Pending && self.after != DeliveryState::Pending
@@ -137,6 +149,7 @@ async fn record(
         affect_webhooks(on, shared, &ours),
         advance_lanes(on, &ours),
     )?;
+    settle_replays(on, &ours).await?;
     counts.write(on, shared.holder, Writer::Records).await?;
     let told = ours.iter().map(|each| {
         let waits = ended.get(&each.lane()).copied().unwrap_or(false);
@@ -231,10 +244,11 @@ async fn insert_attempts(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<(), 
         on,
         "INSERT INTO attempts (delivery_id, number, application_id, started_ms, duration_us, cause, detail, \
          signature, traceparent, status, response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, \
-         send_us, wait_us, receive_us, remote) \
+         send_us, wait_us, receive_us, remote, is_replay) \
          SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], \
          $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bytea[], $13::boolean[], \
-         $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::text[]) \
+         $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::text[], \
+         $21::boolean[]) \
          ON CONFLICT DO NOTHING",
         &[
             &column(ours, |each| each.attempted.delivery_id.0),
@@ -257,9 +271,55 @@ async fn insert_attempts(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<(), 
             &timing(|timings| timings.wait_us),
             &timing(|timings| timings.receive_us),
             &column(ours, |each| each.attempted.attempt.remote.map(|remote| remote.to_string())),
+            &column(ours, |each| each.attempted.attempt.is_replay),
         ],
     )
     .await?;
+    Ok(())
+}
+
+/// Notes what became of attempts of deliveries that belong to runs. The rows of runs are locked last, by everybody who
+/// changes them, and in the order of their ids.
+async fn settle_replays(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<(), Failed> {
+    let mut runs: Vec<Uuid> = ours
+        .iter()
+        .filter_map(|each| each.held.replay_id.map(|run| run.0))
+        .collect();
+    if runs.is_empty() {
+        return Ok(());
+    }
+    runs.sort_unstable();
+    runs.dedup();
+    let found = query(
+        on,
+        "SELECT id, kind = 'Replay' FROM replays WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+        &[&runs],
+    )
+    .await?;
+    let kinds = rows::all(&found, |row| {
+        Ok((rows::get::<Uuid>(row, 0)?, rows::get::<bool>(row, 1)?))
+    })?;
+    let one_attempt: HashMap<Uuid, bool> = kinds.into_iter().collect();
+    let (mut settled, mut of, mut arrived) = (Vec::new(), Vec::new(), Vec::new());
+    for each in ours {
+        if let Some(run) = each.held.replay_id
+            && each.is_settled(one_attempt.get(&run.0).copied().unwrap_or(false))
+        {
+            settled.push(each.attempted.delivery_id.0);
+            of.push(run.0);
+            arrived.push(each.attempted.next == Next::Delivered);
+        }
+    }
+    if settled.is_empty() {
+        return Ok(());
+    }
+    // One may have been taken out of its run while the attempt was under way: it counts all the same.
+    let take_out = "UPDATE deliveries SET replay_id = NULL WHERE id = ANY($1)";
+    let count = "UPDATE replays r SET succeeded = r.succeeded + u.arrived, failed = r.failed + u.n - u.arrived \
+         FROM (SELECT run, count(*) AS n, count(*) FILTER (WHERE has_arrived) AS arrived \
+         FROM unnest($1::uuid[], $2::boolean[]) AS s (run, has_arrived) GROUP BY run) u WHERE r.id = u.run";
+    execute(on, take_out, &[&settled]).await?;
+    execute(on, count, &[&of, &arrived]).await?;
     Ok(())
 }
 
@@ -315,7 +375,9 @@ async fn advance_lanes(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<HashSe
     advance(on, &webhooks, &integrations, &sequences, &at).await
 }
 
-/// Makes the next pending delivery after each of these due. Says in which lanes there is one.
+/// Makes the next pending delivery after each of these due. Says in which lanes there is one. A commit after now was
+/// made by a clock that is ahead. A backfill may have put others before it: the try that was planned then is not made
+/// earlier.
 pub async fn advance(
     on: &Transaction<'_>,
     webhooks: &[Uuid],
@@ -325,11 +387,11 @@ pub async fn advance(
 ) -> Result<HashSet<Lane>, Failed> {
     let found = query(
         on,
-        "UPDATE deliveries d SET next_attempt_ms = GREATEST(n.at_ms, n.created_ms + n.first_wait * 1000) \
-         FROM (SELECT p.id, p.created_ms, u.at_ms, COALESCE((SELECT h.retry_schedule[1] FROM webhooks h \
+        "UPDATE deliveries d SET next_attempt_ms = GREATEST(n.at_ms, LEAST(n.created_ms, n.at_ms) + n.first_wait * 1000, n.planned_ms), \
+         planned_ms = NULL FROM (SELECT p.id, p.created_ms, p.planned_ms, u.at_ms, COALESCE((SELECT h.retry_schedule[1] FROM webhooks h \
           WHERE h.id = u.webhook_id AND h.deleted_ms IS NULL), 0) AS first_wait \
           FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) AS u (webhook_id, integration_id, \
-          sequence, at_ms) CROSS JOIN LATERAL (SELECT id, created_ms FROM deliveries \
+          sequence, at_ms) CROSS JOIN LATERAL (SELECT id, created_ms, planned_ms FROM deliveries \
           WHERE integration_id = u.integration_id AND webhook_id = u.webhook_id AND sequence > u.sequence \
           AND state = 'Pending' ORDER BY sequence LIMIT 1) p) n \
          WHERE d.id = n.id RETURNING d.webhook_id, d.integration_id",

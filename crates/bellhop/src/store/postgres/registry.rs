@@ -150,14 +150,15 @@ pub async fn delete_webhook(alone: &mut Alone<'_>, id: WebhookId, at: Timestamp)
     let discarded = execute(
         alone.on,
         "UPDATE deliveries SET state = 'Discarded', reason = 'The webhook was deleted.', ended_ms = $2, \
-         next_attempt_ms = NULL, planned_ms = NULL WHERE webhook_id = $1 AND state = 'Pending'",
+         next_attempt_ms = NULL, planned_ms = NULL, replay_id = NULL WHERE webhook_id = $1 AND state = 'Pending'",
         &[&id.0, &at],
     )
     .await?;
     // Replays of what had ended are not due any more either.
     execute(
         alone.on,
-        "UPDATE deliveries SET next_attempt_ms = NULL WHERE webhook_id = $1 AND next_attempt_ms IS NOT NULL",
+        "UPDATE deliveries SET next_attempt_ms = NULL, replay_id = NULL WHERE webhook_id = $1 \
+         AND next_attempt_ms IS NOT NULL",
         &[&id.0],
     )
     .await?;

@@ -17,7 +17,7 @@ use crate::{
         integration::Integration,
         retry::RetrySchedule,
         secret_text::SecretText,
-        webhook::{ActionFilter, Webhook},
+        webhook::{ActionFilter, Subscription, Webhook},
     },
     id::{ApplicationId, EnterpriseId, IntegrationId, KeyId, WebhookId},
     store::{
@@ -41,10 +41,13 @@ pub const MESSAGE: &str = "integration_id, sequence, action, created_ms, request
      COALESCE(body, body_2025)";
 /// Columns of [`delivery`].
 pub const DELIVERY: &str = "id, webhook_id, application_id, integration_id, sequence, previous, action, state, \
-     cause, reason, attempt_count, tries, next_attempt_ms, created_ms, ended_ms";
+     cause, reason, attempt_count, tries, next_attempt_ms, created_ms, ended_ms, \
+     COALESCE((SELECT i.sequence > deliveries.sequence FROM integrations i WHERE i.id = deliveries.integration_id), \
+     false)";
 /// Columns of [`attempt`].
 pub const ATTEMPT: &str = "number, started_ms, duration_us, cause, detail, signature, traceparent, status, \
-     response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, send_us, wait_us, receive_us, remote";
+     response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, send_us, wait_us, receive_us, remote, \
+     is_replay";
 /// Columns of [`api_key`].
 pub const API_KEY: &str = "id, name, scope, application_id, hash, created_ms, expires_ms";
 
@@ -80,6 +83,11 @@ pub fn moment_or_null(row: &Row, column: usize) -> Read<Option<Timestamp>> {
 /// An id.
 pub fn id<Id: From<Uuid>>(row: &Row, column: usize) -> Read<Id> {
     get::<Uuid>(row, column).map(Id::from)
+}
+
+/// The same where it may be absent.
+pub fn id_or_null<Id: From<Uuid>>(row: &Row, column: usize) -> Read<Option<Id>> {
+    Ok(get::<Option<Uuid>>(row, column)?.map(Id::from))
 }
 
 /// Text of a closed set.
@@ -163,6 +171,17 @@ pub fn webhook(row: &Row, vault: &Vault) -> Read<Webhook> {
     })
 }
 
+/// What a webhook wants: its id, actions, profile and first wait are in four columns from this one.
+pub fn subscription(row: &Row, from: usize) -> Read<Subscription> {
+    let actions = u8::try_from(get::<i16>(row, from + 1)?).map_err(|_| damaged(row, from + 1))?;
+    Ok(Subscription {
+        webhook_id: id(row, from)?,
+        actions: ActionFilter::from_bits(actions),
+        profile: text(row, from + 2)?,
+        first_wait: Duration::from_secs(number(row, from + 3)?),
+    })
+}
+
 pub fn integration(row: &Row) -> Read<Integration> {
     let service = get::<Option<Uuid>>(row, 9)?.zip(get(row, 10)?);
     let token = |column| -> Read<Option<TokenHash>> {
@@ -230,6 +249,7 @@ pub fn delivery(row: &Row) -> Read<Delivery> {
         next_attempt: moment_or_null(row, 12)?,
         created: moment(row, 13)?,
         ended: moment_or_null(row, 14)?,
+        is_stale: get(row, 15)?,
     })
 }
 
@@ -247,6 +267,7 @@ pub fn attempt(row: &Row) -> Read<Attempt> {
     };
     Ok(Attempt {
         number: number(row, 0)?,
+        is_replay: get(row, 18)?,
         started: moment(row, 1)?,
         duration: Duration::from_micros(number(row, 2)?),
         cause: text_or_null(row, 3)?,

@@ -1,20 +1,17 @@
 //! What a run is about, and what it takes up next: read beside the writer.
 
-use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
 
 use super::{replay_rows, values::text};
 use crate::{
     clock::to_ms,
-    domain::{
-        delivery::DeliveryState,
-        webhook::{ActionFilter, Subscription},
-    },
+    domain::webhook::{ActionFilter, Subscription},
     id::{ApplicationId, DeliveryId, IntegrationId, ReplayId, WebhookId},
     store::{
-        Candidate, Counted, DeliveryFilter, MAX_COUNTED_WEBHOOKS, MAX_SCANNED, MAX_STEP, MAX_TOTAL,
-        Position, Replay, ReplayCount, ReplayStep, Selection, StoreError,
+        Candidate, Counted, DeliveryFilter, MAX_SCANNED, MAX_STEP, Position, Replay, ReplayCount,
+        ReplayStep, Selection, StoreError,
+        tally::{Fitting, Tally},
     },
 };
 use bellhop_webhook::Action;
@@ -235,7 +232,16 @@ pub fn count(
             let mut select = connection.prepare_cached(&query.sql)?;
             let mut rows = select.query(params_from_iter(query.values))?;
             while let Some(row) = rows.next()? {
-                if !tally.add_delivery(row)? {
+                let delivery = Fitting {
+                    id: row.get(0)?,
+                    webhook_id: row.get(1)?,
+                    state: text(row, 2)?,
+                    is_due: !row.get::<_, bool>(3)?,
+                    is_stale: row.get(4)?,
+                    is_erased: row.get::<_, Option<bool>>(5)?.unwrap_or(true),
+                    has_webhook: !row.get::<_, bool>(6)?,
+                };
+                if !tally.add_delivery(&delivery) {
                     break;
                 }
             }
@@ -253,7 +259,9 @@ pub fn count(
                 let mut select = connection.prepare_cached(&query.sql)?;
                 let mut rows = select.query(params_from_iter(query.values))?;
                 while let Some(row) = rows.next()? {
-                    if !tally.add_message(row, *webhook_id)? {
+                    let message = (row.get(0)?, row.get(1)?);
+                    let (is_stale, is_erased) = (row.get(2)?, row.get(3)?);
+                    if !tally.add_message(*webhook_id, message, is_stale, is_erased) {
                         break;
                     }
                 }
@@ -269,78 +277,6 @@ fn newest(connection: &Connection) -> rusqlite::Result<DeliveryId> {
         .prepare_cached("SELECT MAX(id) FROM deliveries")?
         .query_row([], |row| row.get(0))?;
     Ok(newest.unwrap_or(DeliveryId(uuid::Uuid::nil())))
-}
-
-/// A count that grows.
-struct Tally {
-    count: ReplayCount,
-    by_webhook: std::collections::HashMap<WebhookId, u64>,
-    digest: Context,
-}
-
-impl Tally {
-    fn new(counted: Counted) -> Self {
-        let count = ReplayCount {
-            counted,
-            total: 0,
-            by_state: [0; DeliveryState::ALL.len()],
-            by_webhook: Vec::new(),
-            stale: 0,
-            erased: 0,
-            without_webhook: 0,
-            behind: 0,
-            digest: [0; 32],
-        };
-        Self {
-            count,
-            by_webhook: std::collections::HashMap::new(),
-            digest: Context::new(&SHA256),
-        }
-    }
-
-    /// Says whether to go on.
-    fn add_delivery(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
-        let (id, webhook): (DeliveryId, WebhookId) = (row.get(0)?, row.get(1)?);
-        let state: DeliveryState = text(row, 2)?;
-        let is_behind: bool = row.get(3)?;
-        let count = &mut self.count;
-        count.by_state[state as usize] += 1;
-        count.stale += u64::from(row.get::<_, bool>(4)?);
-        if row.get(6)? {
-            count.without_webhook += 1;
-        } else if row.get::<_, Option<bool>>(5)?.unwrap_or(true) {
-            count.erased += 1;
-        } else if state == DeliveryState::Pending && is_behind {
-            count.behind += 1;
-        }
-        self.digest.update(id.0.as_bytes());
-        Ok(self.add(webhook))
-    }
-
-    fn add_message(&mut self, row: &Row<'_>, webhook: WebhookId) -> rusqlite::Result<bool> {
-        let (integration, sequence): (IntegrationId, u64) = (row.get(0)?, row.get(1)?);
-        self.count.stale += u64::from(row.get::<_, bool>(2)?);
-        self.count.erased += u64::from(row.get::<_, bool>(3)?);
-        self.digest
-            .update(&super::rows::body_row(integration, sequence));
-        Ok(self.add(webhook))
-    }
-
-    fn add(&mut self, webhook: WebhookId) -> bool {
-        self.count.total += 1;
-        *self.by_webhook.entry(webhook).or_default() += 1;
-        self.count.total <= MAX_TOTAL
-    }
-
-    fn finish(self) -> ReplayCount {
-        let mut by_webhook: Vec<_> = self.by_webhook.into_iter().collect();
-        by_webhook.sort_unstable_by_key(|(id, n)| (std::cmp::Reverse(*n), *id));
-        by_webhook.truncate(MAX_COUNTED_WEBHOOKS);
-        let mut count = self.count;
-        count.by_webhook = by_webhook;
-        count.digest.copy_from_slice(self.digest.finish().as_ref());
-        count
-    }
 }
 
 /// Finds what a run has not passed, each row with whether it fits in front. `None` if its webhook is gone.

@@ -20,7 +20,7 @@ use crate::{
     id::{DeliveryId, IntegrationId, ReplayId, WebhookId},
     store::{
         Candidate, CommitError, MAX_DUE, MAX_OPEN, MAX_WAITING, NewReplay, Noun, Replay,
-        ReplayStep, Selection, Written,
+        ReplayStep, Selection, Written, selection::kept,
     },
 };
 
@@ -74,7 +74,7 @@ pub fn start(apply: &mut Apply<'_>, new: &NewReplay, at: Timestamp) -> Outcome {
                 new.selection.kind(),
                 new.application_id,
                 new.selection.webhook_id(),
-                replay_rows::kept(&new.selection),
+                kept(&new.selection),
                 new.count.counted.newest,
                 to_ms(new.count.counted.at),
                 new.count.total,
