@@ -3,7 +3,12 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bellhop::{
-    domain::{integration::Command, secret_text::SecretText},
+    domain::{
+        delivery::{DeliveryState, Next},
+        integration::Command,
+        replay::ReplayState,
+        secret_text::SecretText,
+    },
     id::{DeliveryId, IntegrationId},
     store::{
         Answer, Claim, ClaimRequest, Commit, Receipt, Recorded, Remember, Store, StoreError, Want,
@@ -12,8 +17,9 @@ use bellhop::{
 };
 
 use super::{
+    conformance::runs,
     postgres::{Postgres, cluster, execute, open, try_open},
-    world::World,
+    world::{World, attempted},
 };
 
 /// A world, and a second replica on its database.
@@ -332,4 +338,62 @@ fn what_is_shown_of_an_address_is_no_secret() {
     ))
     .unwrap_err();
     assert!(!refused.to_string().contains("word"), "{refused}");
+}
+
+/// Both replicas step the same run while both send what it makes due: each is sent once, in the order of its lane.
+#[tokio::test]
+async fn two_replicas_move_one_run_on() {
+    let Some((world, other)) = two().await else {
+        return;
+    };
+    let webhook = world.new_webhook().await;
+    for _ in 0..4 {
+        let integration = world.new_integration().await;
+        world.toggle(integration, 2).await;
+    }
+    for _ in 0..3 {
+        for claim in world.claim(webhook).await {
+            world.record(&claim, Next::Failed, None).await;
+        }
+    }
+    world.later();
+    let id = runs::start(&world, runs::of_state(DeliveryState::Failed)).await;
+    let sent = std::sync::Mutex::new(Vec::new());
+    let step = async |on: &dyn Store| {
+        if let Some(step) = on.next_of_replay(id).await.unwrap() {
+            let write = Write::StepReplay(Box::new(step));
+            let commit = Commit {
+                at: world.now(),
+                write,
+                remember: None,
+            };
+            on.commit(commit).await.unwrap();
+        }
+    };
+    let send = async |on: &dyn Store| {
+        for claim in claim(&world, on, webhook, 3).await {
+            let place = (claim.integration_id, claim.sequence);
+            sent.lock().unwrap().push(place);
+            let arrived = attempted(&claim, Next::Delivered, None, world.now());
+            on.record(arrived).await.unwrap();
+        }
+    };
+    let one = world.store();
+    for _ in 0..200 {
+        world.clock.advance(Duration::from_millis(1));
+        tokio::join!(step(&*one), step(&*other), send(&*one), send(&*other));
+        if runs::run(&world, id).await.state.has_ended() {
+            break;
+        }
+    }
+    let run = runs::run(&world, id).await;
+    assert_eq!(run.state, ReplayState::Completed);
+    assert_eq!(
+        (run.passed, run.succeeded, run.failed, run.waiting),
+        (12, 12, 0, 0)
+    );
+    let mut sent = sent.into_inner().unwrap();
+    sent.sort_by_key(|(integration, _)| *integration);
+    let sequences: Vec<u64> = sent.iter().map(|(_, sequence)| *sequence).collect();
+    assert_eq!(sequences, [1, 2, 3].repeat(4));
 }
