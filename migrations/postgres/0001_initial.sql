@@ -143,6 +143,16 @@ CREATE TABLE claims (
 
 CREATE SEQUENCE claim_fences;
 
+-- Up to when the requests are spent that webhooks with a rate limit may have: by this database's clock. Whoever took the
+-- last ones keeps the pace by itself, until another takes some.
+CREATE TABLE paces (
+    webhook_id     uuid NOT NULL,
+    application_id uuid NOT NULL,
+    holder         uuid NOT NULL,
+    spent_until    timestamptz NOT NULL,
+    PRIMARY KEY (webhook_id, application_id)
+) WITH (fillfactor = 50);
+
 CREATE TABLE idempotency (
     key           bytea PRIMARY KEY,    -- SHA-256
     fingerprint   bytea NOT NULL,       -- SHA-256

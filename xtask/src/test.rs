@@ -79,10 +79,44 @@ pub fn run(options: &Options, summary: &mut Summary) {
         }
         faults::step()
     });
+    summary.step("tests on postgresql", || {
+        let Some(cluster) = &cluster else {
+            return Ok(Outcome::Skipped("there is no PostgreSQL".into()));
+        };
+        let mut command = on_postgres(nextest.is_ok());
+        cluster.tell(&mut command);
+        command.env("TEST_DATABASE", "postgres");
+        judged(&mut command, nextest.is_ok())
+    });
     // Last, so that its own summary is what one sees last.
     summary.step("tests", || {
         tests(nextest.is_ok(), python.as_ref(), cluster.as_ref())
     });
+}
+
+/// What goes through the API and the dispatcher once more, on PostgreSQL: elsewhere it runs on SQLite.
+const ON_BOTH: [&str; 7] = [
+    "api",
+    "delivery",
+    "delivery_clock",
+    "health",
+    "operational",
+    "replays",
+    "retention",
+];
+
+fn on_postgres(nextest: bool) -> Command {
+    let of_bellhop = ["--package", "bellhop", "--test", "it"];
+    if nextest {
+        let which = format!("test(/^({})::/)", ON_BOTH.join("|"));
+        let mut command = place::cargo(["nextest", "run"]);
+        command.args(of_bellhop).args(["-E", &which]);
+        return command;
+    }
+    let mut command = place::cargo(["test", "--no-fail-fast"]);
+    let which = ON_BOTH.map(|module| format!("{module}::"));
+    command.args(of_bellhop).arg("--").args(which);
+    command
 }
 
 /// A PostgreSQL for the tests.
@@ -91,6 +125,17 @@ enum Place {
     Ours(Cluster),
     /// Where somebody has one.
     Given(String),
+}
+
+impl Place {
+    /// Tells tests where it is.
+    fn tell(&self, command: &mut Command) {
+        let url = match self {
+            Self::Ours(cluster) => &cluster.url,
+            Self::Given(url) => url,
+        };
+        command.env("TEST_POSTGRES_URL", url);
+    }
 }
 
 fn cluster(offline: bool) -> Result<Place, String> {
@@ -115,14 +160,8 @@ fn tests(
     } else {
         place::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"])
     };
-    match cluster {
-        Some(Place::Ours(cluster)) => {
-            command.env("TEST_POSTGRES_URL", &cluster.url);
-        }
-        Some(Place::Given(url)) => {
-            command.env("TEST_POSTGRES_URL", url);
-        }
-        None => {}
+    if let Some(cluster) = cluster {
+        cluster.tell(&mut command);
     }
     if let Some(python) = python {
         // It is there, so the test that wants it must not skip itself.
@@ -131,10 +170,14 @@ fn tests(
             command.env("PATH", tools::path_with(folder)?);
         }
     }
+    judged(&mut command, nextest)
+}
+
+fn judged(command: &mut Command, nextest: bool) -> anyhow::Result<Outcome> {
     let (status, text) = if nextest {
-        watch_nextest(&mut command)?
+        watch_nextest(command)?
     } else {
-        let (status, results) = run::watched(&mut command, is_result)?;
+        let (status, results) = run::watched(command, is_result)?;
         (status, added_up(&results))
     };
     Ok(run::judge(status, text))

@@ -45,7 +45,8 @@ pub struct WebhookClaims {
     /// When there is more: already, or later. `None` if there is nothing more, or the webhook is not
     /// enabled.
     pub next_due: Option<Timestamp>,
-    /// How many requests the webhook may have in flight for now, if its health allows fewer than its settings.
+    /// How many requests of this claimer the webhook may have in flight for now, if that is fewer than its settings say:
+    /// by its health, or because others send to it as well.
     pub most_in_flight: Option<u32>,
 }
 

@@ -18,6 +18,10 @@ pub struct Tally {
 }
 
 /// A delivery that fits.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a column of its own, and none rules another out"
+)]
 pub struct Fitting {
     pub id: DeliveryId,
     pub webhook_id: WebhookId,

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use bellhop::{
-    config::Config,
-    delivery::retention::Retention,
-    store::{Purged, Store},
-};
+use bellhop::{config::Config, delivery::retention::Retention, store::Purged};
 use serde_json::json;
 
 use crate::support::{app::text, sending::Sending};

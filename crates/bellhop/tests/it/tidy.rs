@@ -65,12 +65,26 @@ const ROOMS: &[Room] = &[
         module: "delivery",
         uses: &["clock", "domain", "feed", "id", "random", "store"],
         // Not `tower`: hyper-util's client wants its `Service` of a connector.
-        crates: Crates::Not(&["axum", "rusqlite", "tower_http", "utoipa"]),
+        crates: Crates::Not(&[
+            "axum",
+            "deadpool_postgres",
+            "rusqlite",
+            "tokio_postgres",
+            "tower_http",
+            "utoipa",
+        ]),
     },
     Room {
         module: "lifecycle",
         uses: &["clock", "domain", "feed", "id", "random", "store"],
-        crates: Crates::Not(&["axum", "http", "hyper", "rusqlite"]),
+        crates: Crates::Not(&[
+            "axum",
+            "deadpool_postgres",
+            "http",
+            "hyper",
+            "rusqlite",
+            "tokio_postgres",
+        ]),
     },
     Room {
         module: "api",

@@ -144,12 +144,14 @@ impl Alone<'_> {
     async fn replay(&mut self, id: DeliveryId, at: Timestamp) -> Outcome {
         let mut delivery = self.free_delivery(id).await?;
         let webhook = delivery.webhook_id;
-        let find = "SELECT 1 FROM webhooks WHERE id = $1 AND deleted_ms IS NULL FOR KEY SHARE";
-        if query_opt(self.on, find, &[&webhook.0]).await?.is_none() {
+        let find = "SELECT GREATEST(not_before_ms, open_until_ms) FROM webhooks \
+                    WHERE id = $1 AND deleted_ms IS NULL FOR KEY SHARE";
+        let Some(found) = query_opt(self.on, find, &[&webhook.0]).await? else {
             return Err(not_now(
                 "The webhook of this delivery was deleted: there is nowhere to send it.",
             ));
-        }
+        };
+        let not_before = rows::moment_or_null(&found, 0)?;
         if delivery.state == DeliveryState::Pending && delivery.next_attempt.is_none() {
             return Err(not_now(
                 "This delivery waits behind an earlier one of its lane. Replay or discard that one first.",
@@ -157,7 +159,6 @@ impl Alone<'_> {
         }
         let is_pending = delivery.state == DeliveryState::Pending;
         let planned = delivery.next_attempt.filter(|_| is_pending);
-        delivery.next_attempt = Some(at);
         execute(
             self.on,
             "UPDATE deliveries SET next_attempt_ms = $2, planned_ms = COALESCE(planned_ms, $3) WHERE id = $1",
@@ -170,6 +171,8 @@ impl Alone<'_> {
             &[&webhook.0, &delivery.integration_id.0],
         )
         .await?;
+        // As it is shown to whoever reads it.
+        delivery.next_attempt = Some(not_before.map_or(at, |until| until.max(at)));
         Ok((Written::Delivery(Box::new(delivery)), vec![webhook]))
     }
 

@@ -2,8 +2,9 @@
 //! that a record need not read its delivery again: while a claim is held, nobody else changes the delivery.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Mutex,
+    time::Duration,
 };
 
 use deadpool_postgres::Object;
@@ -13,14 +14,16 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    connect::{Failed, execute, query},
+    connect::{Failed, Values, execute, query},
     rows,
 };
 use crate::{
     clock::to_ms,
-    domain::{delivery::DeliveryState, webhook::WebhookState},
+    domain::{delivery::DeliveryState, health::Circuit, retry::later, webhook::WebhookState},
     id::{ApplicationId, DeliveryId, IntegrationId, ReplayId, WebhookId},
-    store::{Claim, ClaimRequest, Fence, MessageBody, StoreError, WebhookClaims, sealed::body_row},
+    store::{
+        Claim, ClaimRequest, Fence, MessageBody, StoreError, Want, WebhookClaims, sealed::body_row,
+    },
 };
 
 /// How much longer a lease is than the time-out of its webhook: time to begin the attempt, and to record its outcome
@@ -60,19 +63,36 @@ impl Held {
         }
     }
 
-    fn hold(&self, id: DeliveryId, claim: HeldClaim) {
-        self.0.lock().expect("no holder panics").insert(id, claim);
+    fn hold(&self, claims: Vec<(DeliveryId, HeldClaim)>) {
+        self.0.lock().expect("no holder panics").extend(claims);
     }
 }
 
+/// Replicas that claim of one webhook take turns, so that each sees what the one before has in flight. The lock ends with
+/// the transaction and belongs to nothing else; a statement of its own, since a statement sees what was there when it
+/// began.
+const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(turn) FROM unnest($1::bigint[]) AS u (turn)";
+
 /// Locks what is due, skips what another replica has locked, and claims the first of each lane. The subqueries are
 /// written so that there is one plan for them whatever is known of the tables: a walk along the index of what is due,
-/// with one look at the claims for each step. A claim whose lease is over is taken over with a new number.
+/// with one look at the claims for each step. A claim whose lease is over is taken over with a new number. How much of a
+/// webhook may be in flight is what `Health::most_in_flight` says, and its settings, if other replicas hold some: what it
+/// holds itself, a replica counts for itself. The same with its rate limit: a bucket as in `delivery/pace.rs`, which says when
+/// the requests are spent that have been claimed, and keeps back a replica after others have claimed.
 const CLAIM: &str = "\
     WITH wanted AS MATERIALIZED ( \
-        SELECT w.webhook_id, w.n, h.timeout_ms FROM unnest($1::uuid[], $2::bigint[]) AS w (webhook_id, n) \
-        CROSS JOIN LATERAL (SELECT timeout_ms FROM webhooks WHERE id = w.webhook_id AND deleted_ms IS NULL \
+        SELECT w.webhook_id, h.timeout_ms, h.rate_limit, GREATEST(0, LEAST(w.n, h.most - f.held, \
+            CASE WHEN f.theirs > 0 THEN h.max_in_flight - f.held END, \
+            CASE WHEN h.rate_limit IS NOT NULL THEN (SELECT floor(GREATEST(1, 0.1 * h.rate_limit) - h.rate_limit * \
+                GREATEST(0, extract(epoch FROM p.spent_until - now())))::bigint \
+                FROM paces p WHERE p.webhook_id = w.webhook_id AND p.holder <> $4) END)) AS n \
+        FROM unnest($1::uuid[], $2::bigint[]) AS w (webhook_id, n) \
+        CROSS JOIN LATERAL (SELECT timeout_ms, max_in_flight, rate_limit, \
+            CASE WHEN open_until_ms IS NULL THEN ramp WHEN open_until_ms > $3 THEN 0 ELSE 1 END AS most \
+            FROM webhooks WHERE id = w.webhook_id AND deleted_ms IS NULL \
             AND state = 'Enabled' AND COALESCE(not_before_ms, 0) <= $3 LIMIT 1) h \
+        CROSS JOIN LATERAL (SELECT count(*) AS held, count(*) FILTER (WHERE holder <> $4) AS theirs FROM claims \
+            WHERE webhook_id = w.webhook_id AND lease_until > clock_timestamp()) f \
     ), candidates AS MATERIALIZED ( \
         SELECT d.*, w.timeout_ms FROM wanted w CROSS JOIN LATERAL ( \
             SELECT id, application_id, webhook_id, integration_id, next_attempt_ms FROM deliveries \
@@ -91,11 +111,19 @@ const CLAIM: &str = "\
         ON CONFLICT (webhook_id, integration_id, application_id) DO UPDATE SET delivery_id = excluded.delivery_id, \
             fence = excluded.fence, holder = excluded.holder, lease_until = excluded.lease_until, \
             waits = excluded.waits WHERE claims.lease_until <= clock_timestamp() \
-        RETURNING webhook_id, delivery_id, fence \
+        RETURNING webhook_id, application_id, delivery_id, fence \
+    ), spent AS ( \
+        INSERT INTO paces AS p (webhook_id, application_id, holder, spent_until) \
+        SELECT t.webhook_id, t.application_id, $4, now() + count(*) * interval '1 second' / w.rate_limit \
+        FROM taken t JOIN wanted w ON w.webhook_id = t.webhook_id WHERE w.rate_limit IS NOT NULL \
+        GROUP BY t.webhook_id, t.application_id, w.rate_limit \
+        ON CONFLICT (webhook_id, application_id) DO UPDATE SET holder = excluded.holder, \
+            spent_until = GREATEST(p.spent_until, now()) + (excluded.spent_until - now()) \
     ) \
     SELECT d.id, d.webhook_id, d.application_id, d.integration_id, d.sequence, d.previous, d.action, d.state, \
         d.attempt_count, d.tries, d.planned_ms, d.created_ms, m.is_sealed, \
         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END, t.fence, \
+        (SELECT n FROM wanted w WHERE w.webhook_id = t.webhook_id), \
         (SELECT count(*) FROM candidates c WHERE c.webhook_id = t.webhook_id), d.replay_id \
     FROM taken t \
     CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE id = t.delivery_id LIMIT 1) d \
@@ -103,88 +131,142 @@ const CLAIM: &str = "\
         WHERE integration_id = d.integration_id AND sequence = d.sequence LIMIT 1) m \
     ORDER BY d.next_attempt_ms, d.id";
 
-/// What a webhook is now, and when the first delivery is due whose lane has no attempt under way.
+/// What a webhook is now, what other replicas have in flight of it, for how long they have spent its rate, and when the first delivery is due whose lane has no
+/// attempt under way.
 const GATES: &str = "\
-    SELECT w.webhook_id, h.revision, h.state, h.not_before_ms, CASE WHEN h.state = 'Enabled' THEN ( \
+    SELECT w.webhook_id, h.revision, h.state, h.not_before_ms, h.max_in_flight, h.failures, h.failing_since_ms, \
+        h.opened, h.open_until_ms, h.ramp, (SELECT count(*) FROM claims WHERE webhook_id = w.webhook_id \
+            AND holder <> $2 AND lease_until > clock_timestamp()), CASE WHEN h.rate_limit IS NOT NULL THEN ( \
+            SELECT ceil(GREATEST(0, 1000 * (extract(epoch FROM p.spent_until - now()) \
+                - (GREATEST(1, 0.1 * h.rate_limit) - 1) / h.rate_limit)))::bigint \
+            FROM paces p WHERE p.webhook_id = w.webhook_id AND p.holder <> $2) END, CASE WHEN h.state = 'Enabled' THEN ( \
         SELECT d.next_attempt_ms FROM deliveries d WHERE d.webhook_id = w.webhook_id \
             AND d.next_attempt_ms IS NOT NULL AND COALESCE((SELECT c.lease_until <= clock_timestamp() FROM claims c \
             WHERE c.webhook_id = d.webhook_id AND c.integration_id = d.integration_id), true) \
         ORDER BY d.next_attempt_ms, d.id LIMIT 1) END \
     FROM unnest($1::uuid[]) AS w (webhook_id) \
-    CROSS JOIN LATERAL (SELECT revision, state, not_before_ms FROM webhooks \
+    CROSS JOIN LATERAL (SELECT * FROM webhooks \
         WHERE id = w.webhook_id AND deleted_ms IS NULL LIMIT 1) h";
 
-/// Takes what is due. Each statement is a transaction of its own: none is open when the attempts begin.
+/// What is taken of one webhook.
+struct Taking {
+    of: WebhookClaims,
+    /// How many it may be at most.
+    limit: usize,
+    /// Whether there may be more: as many were found as it may have.
+    may_go_on: bool,
+}
+
+/// Takes what is due. The transaction has ended when the attempts begin.
 pub async fn claim(
-    connection: &Object,
+    connection: &mut Object,
     shared: &Shared,
     request: &ClaimRequest,
 ) -> Result<Vec<WebhookClaims>, Failed> {
-    let mut all: Vec<_> = request
-        .wants
-        .iter()
-        .map(|want| WebhookClaims {
-            webhook_id: want.webhook_id,
-            revision: 0,
-            claims: Vec::new(),
-            next_due: None,
-        })
-        .collect();
-    let mut open: HashSet<usize> = (0..all.len())
-        .filter(|index| request.wants[*index].limit > 0)
-        .collect();
+    let transaction = connection.transaction().await?;
+    let webhooks: BTreeSet<Uuid> = request.wants.iter().map(|want| want.webhook_id.0).collect();
+    let turns: BTreeSet<i64> = webhooks.iter().map(turn).collect();
+    let turns: Vec<i64> = turns.into_iter().collect();
+    query(&transaction, TAKE_TURNS, &[&turns]).await?;
+    let mut all: Vec<Taking> = request.wants.iter().map(Taking::of).collect();
+    let mut held = Vec::new();
     // What is due of a lane that was just claimed used up a place: its webhook is asked again, and skips the lane.
-    while !open.is_empty() {
-        let left = |index: &usize| (request.wants[*index].limit - all[*index].claims.len()) as i64;
-        let (webhooks, limits): (Vec<Uuid>, Vec<i64>) = open
-            .iter()
-            .map(|index| (all[*index].webhook_id.0, left(index)))
-            .unzip();
-        let values: super::connect::Values<'_> = &[
-            &webhooks,
-            &limits,
-            &to_ms(request.now),
-            &shared.holder,
-            &LEASE_MARGIN_MS,
-        ];
-        let taken = query(connection, CLAIM, values).await?;
-        let mut seen: HashMap<WebhookId, usize> = HashMap::new();
-        for row in &taken {
-            let claim = take(row, shared)?;
-            seen.insert(claim.webhook_id, rows::number(row, 15)?);
-            if let Some(of) = all.iter_mut().find(|of| of.webhook_id == claim.webhook_id) {
-                of.claims.push(claim);
+    while all.iter().any(|taking| taking.may_go_on) {
+        let open = all.iter_mut().filter(|taking| taking.may_go_on);
+        let (of, limits): (Vec<Uuid>, Vec<i64>) = open.map(Taking::ask).unzip();
+        let now = to_ms(request.now);
+        let values: Values<'_> = &[&of, &limits, &now, &shared.holder, &LEASE_MARGIN_MS];
+        for row in &query(&transaction, CLAIM, values).await? {
+            let (claim, ours) = take(row, shared)?;
+            held.push((claim.delivery_id, ours));
+            let (allowed, found) = (rows::number(row, 15)?, rows::number(row, 16)?);
+            let asked = |taking: &&mut Taking| taking.of.webhook_id == claim.webhook_id;
+            if let Some(taking) = all.iter_mut().find(asked) {
+                taking.found(claim, allowed, found);
             }
         }
-        let before: HashMap<Uuid, i64> = webhooks.into_iter().zip(limits).collect();
-        open.retain(|index| {
-            let of = &all[*index];
-            let was_full = seen.get(&of.webhook_id).map(|n| *n as i64)
-                == before.get(&of.webhook_id.0).copied();
-            was_full && of.claims.len() < request.wants[*index].limit
-        });
     }
-    let webhooks: Vec<Uuid> = all.iter().map(|of| of.webhook_id.0).collect();
-    for row in query(connection, GATES, &[&webhooks]).await? {
+    let webhooks: Vec<Uuid> = webhooks.into_iter().collect();
+    for row in query(&transaction, GATES, &[&webhooks, &shared.holder]).await? {
         let webhook: WebhookId = rows::id(&row, 0)?;
-        for of in all.iter_mut().filter(|of| of.webhook_id == webhook) {
-            gate(&row, request.now, of)?;
+        for taking in all
+            .iter_mut()
+            .filter(|taking| taking.of.webhook_id == webhook)
+        {
+            gate(&row, request.now, &mut taking.of)?;
         }
     }
-    Ok(all)
+    transaction.commit().await?;
+    shared.held.hold(held);
+    Ok(all.into_iter().map(|taking| taking.of).collect())
+}
+
+impl Taking {
+    fn of(want: &Want) -> Self {
+        Self {
+            of: WebhookClaims {
+                webhook_id: want.webhook_id,
+                revision: 0,
+                claims: Vec::new(),
+                next_due: None,
+                most_in_flight: None,
+            },
+            limit: want.limit,
+            may_go_on: want.limit > 0,
+        }
+    }
+
+    /// Asked for what it may still have. Unless something is found, it is not asked again.
+    fn ask(&mut self) -> (Uuid, i64) {
+        self.may_go_on = false;
+        let left = self.limit.saturating_sub(self.of.claims.len());
+        (self.of.webhook_id.0, left as i64)
+    }
+
+    /// One more, of so many that were found where so many are allowed.
+    fn found(&mut self, claim: Claim, allowed: usize, found: usize) {
+        // The first of them decides: it comes when only what was taken before is there.
+        self.limit = self.limit.min(self.of.claims.len() + allowed);
+        self.of.claims.push(claim);
+        self.may_go_on = found == allowed && self.of.claims.len() < self.limit;
+    }
+}
+
+/// The lock under which a webhook is claimed of. Two that share one wait for each other, no more.
+fn turn(webhook: &Uuid) -> i64 {
+    webhook.as_u64_pair().1 as i64
 }
 
 fn gate(row: &Row, now: Timestamp, of: &mut WebhookClaims) -> Result<(), StoreError> {
     of.revision = rows::number(row, 1)?;
-    if rows::text::<WebhookState>(row, 2)? == WebhookState::Enabled {
-        let held_until = rows::moment_or_null(row, 3)?.filter(|not_before| now < *not_before);
-        let due = rows::moment_or_null(row, 4)?;
-        of.next_due = due.map(|due| held_until.map_or(due, |until| due.max(until)));
+    if rows::text::<WebhookState>(row, 2)? != WebhookState::Enabled {
+        return Ok(());
     }
+    let mut held_until = rows::moment_or_null(row, 3)?.filter(|not_before| now < *not_before);
+    if held_until.is_none() {
+        let (max_in_flight, theirs): (u32, u32) = (rows::number(row, 4)?, rows::number(row, 10)?);
+        let health = rows::health(row, 5)?;
+        match health.circuit(now) {
+            Circuit::Open { until } => held_until = Some(until),
+            Circuit::HalfOpen | Circuit::Closed => {
+                let most = health.most_in_flight(now);
+                of.most_in_flight = match theirs {
+                    0 => most,
+                    _ => Some(most.unwrap_or(max_in_flight).saturating_sub(theirs)),
+                };
+            }
+        }
+    }
+    let due = rows::moment_or_null(row, 12)?;
+    if let Some(spent_ms) = rows::number_or_null(row, 11)?.filter(|ms| *ms > 0) {
+        let spent_until = later(now, Duration::from_millis(spent_ms));
+        held_until = held_until.max(Some(spent_until));
+    }
+    of.next_due = due.map(|due| held_until.map_or(due, |until| due.max(until)));
     Ok(())
 }
 
-fn take(row: &Row, shared: &Shared) -> Result<Claim, StoreError> {
+fn take(row: &Row, shared: &Shared) -> Result<(Claim, HeldClaim), StoreError> {
     let (integration_id, sequence) = (rows::id(row, 3)?, rows::number(row, 4)?);
     let place = body_row(integration_id, sequence);
     let claim = Claim {
@@ -204,7 +286,7 @@ fn take(row: &Row, shared: &Shared) -> Result<Claim, StoreError> {
             MessageBody::Bytes(bytes) => Some(bytes),
             MessageBody::Erased => None,
         },
-        replay_id: rows::id_or_null(row, 16)?,
+        replay_id: rows::id_or_null(row, 17)?,
     };
     let held = HeldClaim {
         fence: claim.fence,
@@ -217,8 +299,7 @@ fn take(row: &Row, shared: &Shared) -> Result<Claim, StoreError> {
         is_replay: claim.planned.is_some(),
         replay_id: claim.replay_id,
     };
-    shared.held.hold(claim.delivery_id, held);
-    Ok(claim)
+    Ok((claim, held))
 }
 
 /// Gives claims back.
@@ -239,8 +320,8 @@ pub async fn release(
             connection,
             "DELETE FROM claims c USING unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS u (webhook_id, \
              integration_id, fence) WHERE c.webhook_id = u.webhook_id AND c.integration_id = u.integration_id \
-             AND c.fence = u.fence",
-            &[&webhooks, &integrations, &fences],
+             AND c.fence = u.fence AND c.holder = $4",
+            &[&webhooks, &integrations, &fences, &shared.holder],
         )
         .await?;
     }
@@ -271,7 +352,8 @@ pub async fn due(connection: &Object) -> Result<Vec<(WebhookId, Timestamp)>, Fai
          UNION ALL SELECT n.webhook_id, n.next_attempt_ms FROM heads h CROSS JOIN LATERAL ( \
           SELECT d.webhook_id, d.next_attempt_ms FROM deliveries d WHERE d.webhook_id > h.webhook_id \
           AND d.next_attempt_ms IS NOT NULL ORDER BY d.webhook_id, d.next_attempt_ms LIMIT 1) n) \
-         SELECT webhook_id, next_attempt_ms FROM heads",
+         SELECT h.webhook_id, GREATEST(h.next_attempt_ms, o.open_until_ms) FROM heads h LEFT JOIN webhooks o \
+         ON o.id = h.webhook_id AND o.open_until_ms IS NOT NULL AND o.deleted_ms IS NULL",
         &[],
     )
     .await?;

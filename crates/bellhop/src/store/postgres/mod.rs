@@ -5,7 +5,10 @@
 //! (PgBouncer 1.21 or later, `max_prepared_statements` above 0). Behind one, hints are lost and the question every second
 //! takes their place.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
@@ -48,6 +51,7 @@ mod claims;
 mod connect;
 mod counts;
 mod group;
+mod health;
 mod lifecycle;
 mod listen;
 mod made;
@@ -57,6 +61,7 @@ mod queue;
 mod read;
 mod record;
 mod registry;
+mod replan;
 mod replay_reads;
 mod replay_rows;
 mod replays;
@@ -71,6 +76,10 @@ pub use listen::Hints;
 const WRITERS: usize = 6;
 /// How often something is tried that the database gave up for the sake of another transaction.
 const TRIES: u32 = 5;
+/// Who asks whether a commit is possible waits no longer than this: load balancers are impatient.
+const PROVED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a commit proves that there can be another.
+const PROOF_LASTS: Duration = Duration::from_secs(1);
 /// Connections that read.
 const READERS: usize = 8;
 
@@ -111,6 +120,22 @@ struct Shared {
     walks: Mutex<Walks>,
     destinations: Vec<Destination>,
     observer: Arc<dyn StoreObserver>,
+    proof: Proof,
+}
+
+/// When a group was last made durable; nothing if the newest was not.
+#[derive(Debug, Default)]
+struct Proof(Mutex<Option<Instant>>);
+
+impl Proof {
+    fn note(&self, is_durable: bool) {
+        *self.0.lock().expect("no holder panics") = is_durable.then(Instant::now);
+    }
+
+    fn holds(&self) -> bool {
+        let noted = *self.0.lock().expect("no holder panics");
+        noted.is_some_and(|at| at.elapsed() < PROOF_LASTS)
+    }
 }
 
 impl PostgresStore {
@@ -140,6 +165,7 @@ impl PostgresStore {
             walks: Mutex::default(),
             destinations: options.destinations,
             observer: options.observer,
+            proof: Proof::default(),
         });
         let to_tell = Arc::new(ToTell::default());
         let weak = Arc::downgrade(&shared);
@@ -207,6 +233,24 @@ impl Store for PostgresStore {
 
     async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError> {
         self.read(async |on, _| claims::due(on).await).await
+    }
+
+    async fn replan(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let connection = self.shared.writers.get().await?;
+            let done = settled(connection, async |connection| {
+                let transaction = connection.transaction().await?;
+                let replanned = replan::replan(&transaction, now).await?;
+                transaction.commit().await?;
+                Ok(replanned)
+            });
+            match done.await {
+                Err(failed) if failed.again && tries < TRIES => {}
+                done => return done.map_err(|failed| failed.error),
+            }
+        }
     }
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
@@ -317,7 +361,7 @@ impl Store for PostgresStore {
     }
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-        let of = (rows::DELIVERY, "deliveries");
+        let of = (rows::SHOWN_DELIVERY, "deliveries");
         self.read(async |on, _| read::by_id(on, of, id.0, rows::delivery).await)
             .await
     }
@@ -385,6 +429,24 @@ impl Store for PostgresStore {
 
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {
         self.read(async |on, _| read::stats(on, now).await).await
+    }
+
+    /// By committing, unless that has just been done: a standby can be read, and so can a primary that waits in vain
+    /// for one.
+    async fn can_commit(&self) -> Result<(), StoreError> {
+        if self.shared.proof.holds() {
+            return Ok(());
+        }
+        let late = |_| StoreError::Database("it did not commit in time".into());
+        let connection = tokio::time::timeout(PROVED_WITHIN, self.shared.writers.get());
+        let connection = connection.await.map_err(late)??;
+        let proved = settled(connection, async |connection| {
+            let proved = tokio::time::timeout(PROVED_WITHIN, schema::prove(connection));
+            proved.await.map_err(late)?
+        });
+        let proved = proved.await;
+        self.shared.proof.note(proved.is_ok());
+        proved.map_err(|failed| failed.error)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -17,13 +17,12 @@ use crate::{
     clock::to_ms,
     domain::{
         cause::Cause,
-        delivery::{Next, WebhookEffect},
+        health::HealthEvent,
         operational::{
             Destination, FailedDeliveries, FailedDelivery, FailureWindow, Named, OperationalEvent,
             OperationalMessage, OperationalNext, OperationalSend, SendState, Subject,
         },
         retry::later,
-        webhook::WebhookState,
     },
     id::{IntegrationId, OperationalMessageId, WebhookId},
     store::{
@@ -38,29 +37,19 @@ const CLOSED_AT_ONCE: i64 = 100;
 /// How long a message is one replica's to send.
 const LEASE: Duration = Duration::from_mins(2);
 
-/// Tells what an attempt means beyond its delivery. Runs before its effect is written, in the same transaction.
+/// Tells what an attempt means beyond its delivery, in the transaction that records it.
 pub async fn attempted(
     on: &Transaction<'_>,
     shared: &Shared,
     webhook: WebhookId,
     attempted: &Attempted,
+    events: &[HealthEvent],
 ) -> Result<(), Failed> {
-    if let Some(WebhookEffect::Disable { reason }) = &attempted.effect {
-        let find =
-            "SELECT state FROM webhooks WHERE id = $1 AND deleted_ms IS NULL FOR NO KEY UPDATE";
-        let state = query_opt(on, find, &[&webhook.0]).await?;
-        let state = state.map(|row| rows::text(&row, 0)).transpose()?;
-        // Attempts that were under way together may all be answered with 410: the first one says it.
-        if state.is_some_and(|state: WebhookState| state != WebhookState::Disabled) {
-            let event = OperationalEvent::WebhookDisabled {
-                cause: attempted.attempt.cause,
-                reason: reason.clone(),
-            };
-            tell(on, shared, webhook, &event, attempted.at).await?;
+    for event in events {
+        match OperationalEvent::of(event, attempted.attempt.cause) {
+            Some(event) => tell(on, shared, webhook, &event, attempted.at).await?,
+            None => delivery_failed(on, shared, webhook, attempted).await?,
         }
-    }
-    if attempted.next == Next::Failed {
-        delivery_failed(on, shared, webhook, attempted).await?;
     }
     Ok(())
 }

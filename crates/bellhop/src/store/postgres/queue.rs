@@ -70,10 +70,14 @@ async fn write_group<W: Write>(shared: &Shared, asked: &[W::Asked]) -> Vec<W::An
     let failed = match try_again::<W>(shared, asked).await {
         Ok(answers) => {
             shared.observer.wrote(asked.len(), began.elapsed());
+            shared.proof.note(true);
             return answers;
         }
         Err(failed) => failed,
     };
+    if !failed.is_refusal {
+        shared.proof.note(false);
+    }
     let mut answers = Vec::with_capacity(asked.len());
     for one in asked {
         if !failed.is_refusal {

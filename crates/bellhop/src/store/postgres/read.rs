@@ -159,7 +159,7 @@ pub async fn body(on: &Object, vault: &Vault, of: DeliveryId) -> Read<Option<Mes
 }
 
 pub async fn deliveries(on: &Object, filter: &DeliveryFilter, page: Page) -> Read<Vec<Delivery>> {
-    let mut select = Select::new(rows::DELIVERY, "deliveries");
+    let mut select = Select::new(rows::SHOWN_DELIVERY, "deliveries");
     select.filter_some("webhook_id =", Type::UUID, filter.webhook_id.map(|id| id.0));
     // The index by application serves a filter by webhook as well, if the application is named.
     let of_webhook = match (filter.application_id, filter.webhook_id) {
@@ -226,7 +226,7 @@ pub async fn stats(on: &Object, now: Timestamp) -> Read<Stats> {
         .collect();
     let webhooks: Vec<Uuid> = due.iter().map(|(webhook, _)| webhook.0).collect();
     let open = "SELECT id FROM webhooks WHERE id = ANY($1) AND deleted_ms IS NULL AND state = 'Enabled' \
-                AND COALESCE(not_before_ms, 0) <= $2";
+                AND COALESCE(not_before_ms, 0) <= $2 AND open_until_ms IS NULL";
     for row in query(on, open, &[&webhooks, &to_ms(now)]).await? {
         let open: WebhookId = rows::id(&row, 0)?;
         let oldest = due
@@ -238,7 +238,8 @@ pub async fn stats(on: &Object, now: Timestamp) -> Read<Stats> {
     }
     let held = "SELECT count(*) FROM (SELECT DISTINCT webhook_id, integration_id FROM deliveries \
                 WHERE next_attempt_ms IS NOT NULL AND webhook_id IN \
-                (SELECT id FROM webhooks WHERE state <> 'Enabled')) lanes";
+                (SELECT id FROM webhooks WHERE state <> 'Enabled' \
+                UNION SELECT id FROM webhooks WHERE open_until_ms IS NOT NULL)) lanes";
     if let Some(row) = query_opt(on, held, &[]).await? {
         stats.lanes_held = rows::number(&row, 0)?;
     }
@@ -246,6 +247,11 @@ pub async fn stats(on: &Object, now: Timestamp) -> Read<Stats> {
         "SELECT count(DISTINCT message_id) FROM operational_sends WHERE state = 'Pending'";
     if let Some(row) = query_opt(on, pending, &[]).await? {
         stats.operational_pending = rows::number(&row, 0)?;
+    }
+    let open =
+        "SELECT count(*) FROM webhooks WHERE open_until_ms IS NOT NULL AND deleted_ms IS NULL";
+    if let Some(row) = query_opt(on, open, &[]).await? {
+        stats.circuits_open = rows::number(&row, 0)?;
     }
     if let Some(row) = query_opt(on, "SELECT pg_database_size(current_database())", &[]).await? {
         stats.database_bytes = rows::number(&row, 0)?;

@@ -1,7 +1,7 @@
 //! Records of attempts, as groups: each table gets all of its rows with one statement.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -15,7 +15,7 @@ use super::{
     claims::HeldClaim,
     connect::{Failed, execute, query, settled},
     counts::{Counts, Writer},
-    operational,
+    health,
     queue::Write,
     rows,
 };
@@ -23,7 +23,7 @@ use crate::{
     clock::to_ms,
     domain::{
         cause::Cause,
-        delivery::{DeliveryState, Next, Response, WebhookEffect},
+        delivery::{DeliveryState, Next, Response},
     },
     id::{IntegrationId, WebhookId},
     store::{Attempted, Recorded, StoreError},
@@ -137,8 +137,19 @@ async fn record(
         .collect();
     ending.sort_unstable();
     ending.dedup();
-    let ((), ended) = try_join!(lock(on, &ending), end_claims(on, &ours))?;
+    let fails = |each: &&Ours<'_>| each.attempted.attempt.cause.is_some();
+    let failing = webhooks(ours.iter().filter(fails));
+    let all = webhooks(ours.iter());
+    // One way there and back; the database works on them in this order, which is the order of locks.
+    let ((), patients, ended) = try_join!(
+        lock(on, &ending),
+        health::lock(on, &all, &failing),
+        end_claims(on, shared.holder, &ours),
+    )?;
     ours.retain(|each| ended.contains_key(&each.lane()));
+    let observed = ours
+        .iter()
+        .map(|each| (each.held.webhook_id, each.attempted));
     let mut counts = Counts::default();
     for each in &ours {
         counts.moved(each.held.state, each.after, 1);
@@ -146,7 +157,7 @@ async fn record(
     let ((), (), (), advanced) = try_join!(
         update_deliveries(on, &ours),
         insert_attempts(on, &ours),
-        affect_webhooks(on, shared, &ours),
+        health::affect(on, shared, patients, observed),
         advance_lanes(on, &ours),
     )?;
     settle_replays(on, &ours).await?;
@@ -172,20 +183,29 @@ pub async fn lock(on: &Transaction<'_>, integrations: &[Uuid]) -> Result<(), Fai
     Ok(())
 }
 
-/// Ends the claims that are still ours. Says of each lane whether another of its deliveries waits.
+/// Each of their webhooks, once.
+fn webhooks<'a>(of: impl Iterator<Item = &'a Ours<'a>>) -> Vec<Uuid> {
+    let webhooks: BTreeSet<Uuid> = of.map(|each| each.held.webhook_id.0).collect();
+    webhooks.into_iter().collect()
+}
+
+/// Ends the claims that are still ours. Says of each lane whether another of its deliveries waits. The holder is a part of
+/// the proof: a database that lost what it had promised, after a failover, may give the number of a fence twice.
 async fn end_claims(
     on: &Transaction<'_>,
+    holder: Uuid,
     ours: &[Ours<'_>],
 ) -> Result<HashMap<Lane, bool>, Failed> {
     let found = query(
         on,
         "DELETE FROM claims c USING unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS u (webhook_id, integration_id, \
          fence) WHERE c.webhook_id = u.webhook_id AND c.integration_id = u.integration_id AND c.fence = u.fence \
-         RETURNING c.webhook_id, c.integration_id, c.waits",
+         AND c.holder = $4 RETURNING c.webhook_id, c.integration_id, c.waits",
         &[
             &column(ours, |each| each.held.webhook_id.0),
             &column(ours, |each| each.held.integration_id.0),
             &column(ours, |each| each.held.fence.0 as i64),
+            &holder,
         ],
     )
     .await?;
@@ -330,33 +350,6 @@ fn headers(response: &Response) -> Option<String> {
 
 fn body(response: &Response) -> Option<Vec<u8>> {
     (!response.body.is_empty()).then(|| response.body.to_vec())
-}
-
-/// One by one: hardly any attempt has an effect on its webhook, or is news for the operator.
-async fn affect_webhooks(
-    on: &Transaction<'_>,
-    shared: &Shared,
-    ours: &[Ours<'_>],
-) -> Result<(), Failed> {
-    for each in ours {
-        let id = each.held.webhook_id.0;
-        if each.attempted.next == Next::Failed || each.attempted.effect.is_some() {
-            operational::attempted(on, shared, each.held.webhook_id, each.attempted).await?;
-        }
-        match &each.attempted.effect {
-            None => {}
-            Some(WebhookEffect::NotBefore(at)) => {
-                let sql = "UPDATE webhooks SET not_before_ms = GREATEST(COALESCE(not_before_ms, 0), $2) WHERE id = $1";
-                execute(on, sql, &[&id, &to_ms(*at)]).await?;
-            }
-            Some(WebhookEffect::Disable { reason }) => {
-                let sql = "UPDATE webhooks SET state = 'Disabled', state_reason = $2, revision = revision + 1 \
-                           WHERE id = $1";
-                execute(on, sql, &[&id, reason]).await?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Makes the next pending delivery of each lane due whose head has ended. Says in which lanes there is one.

@@ -88,8 +88,9 @@ pub async fn create_webhook(alone: &mut Alone<'_>, new: &NewWebhook, at: Timesta
         &webhook,
         "INSERT INTO webhooks (id, application_id, url_sealed, description, actions, profile, state, state_reason, \
          timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
-         not_before_ms, revision) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+         $22)",
     )
     .await?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -149,8 +150,12 @@ pub async fn delete_webhook(alone: &mut Alone<'_>, id: WebhookId, at: Timestamp)
     .await?;
     let discarded = execute(
         alone.on,
-        "UPDATE deliveries SET state = 'Discarded', reason = 'The webhook was deleted.', ended_ms = $2, \
-         next_attempt_ms = NULL, planned_ms = NULL, replay_id = NULL WHERE webhook_id = $1 AND state = 'Pending'",
+        // A lane with anything pending has a head that is due at some time: no lane else is looked at.
+        "UPDATE deliveries d SET state = 'Discarded', reason = 'The webhook was deleted.', ended_ms = $2, \
+         next_attempt_ms = NULL, planned_ms = NULL, replay_id = NULL \
+         FROM (SELECT DISTINCT integration_id FROM deliveries WHERE webhook_id = $1 AND next_attempt_ms IS NOT NULL) \
+         lane CROSS JOIN LATERAL (SELECT id FROM deliveries WHERE integration_id = lane.integration_id \
+         AND webhook_id = $1 AND state = 'Pending') p WHERE d.id = p.id",
         &[&id.0, &at],
     )
     .await?;
@@ -163,6 +168,8 @@ pub async fn delete_webhook(alone: &mut Alone<'_>, id: WebhookId, at: Timestamp)
     )
     .await?;
     execute(alone.on, end_claims, &[&id.0]).await?;
+    let forget_pace = "DELETE FROM paces WHERE webhook_id = $1";
+    execute(alone.on, forget_pace, &[&id.0]).await?;
     alone
         .counts
         .moved(DeliveryState::Pending, DeliveryState::Discarded, discarded);
@@ -209,7 +216,8 @@ async fn rewrite_webhook(alone: &Alone<'_>, webhook: Webhook) -> Outcome {
         "UPDATE webhooks SET application_id = $2, url_sealed = $3, description = $4, actions = $5, profile = $6, \
          state = $7, state_reason = $8, timeout_ms = $9, retry_schedule = $10, max_in_flight = $11, \
          rate_limit = $12, headers_sealed = $13, secrets_sealed = $14, created_ms = $15, not_before_ms = $16, \
-         revision = $17 WHERE id = $1",
+         revision = $17, failures = $18, failing_since_ms = $19, opened = $20, open_until_ms = $21, ramp = $22 \
+         WHERE id = $1",
     )
     .await?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -245,6 +253,11 @@ async fn write_webhook(alone: &Alone<'_>, webhook: &Webhook, sql: &str) -> Resul
             &to_ms(webhook.created),
             &webhook.not_before.map(to_ms),
             &(webhook.revision as i64),
+            &i64::from(webhook.health.failures),
+            &webhook.health.failing_since.map(to_ms),
+            &i64::from(webhook.health.opened),
+            &webhook.health.open_until.map(to_ms),
+            &webhook.health.ramp.map(i64::from),
         ],
     )
     .await?;

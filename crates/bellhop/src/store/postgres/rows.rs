@@ -14,6 +14,7 @@ use crate::{
         api_key::{ApiKey, Scope},
         delivery::{Attempt, Delivery, DeliveryState, Response, Timings},
         enterprise::{Application, Enterprise},
+        health::Health,
         integration::Integration,
         retry::RetrySchedule,
         secret_text::SecretText,
@@ -32,18 +33,32 @@ pub const NAMED: &str = "id, name, created_ms";
 /// Columns of [`webhook`].
 pub const WEBHOOK: &str = "id, application_id, url_sealed, description, actions, profile, state, state_reason, \
      timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
-     not_before_ms, revision";
+     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp";
 /// Columns of [`integration`].
 pub const INTEGRATION: &str = "id, application_id, enterprise_id, name, is_enabled, created_ms, canceled_ms, \
      deleted_ms, sequence, service_id, service_name, token_hash, previous_token_hash, previous_token_until_ms";
 /// Columns of [`message`].
 pub const MESSAGE: &str = "integration_id, sequence, action, created_ms, requestor, is_sealed, \
      COALESCE(body, body_2025)";
-/// Columns of [`delivery`].
-pub const DELIVERY: &str = "id, webhook_id, application_id, integration_id, sequence, previous, action, state, \
-     cause, reason, attempt_count, tries, next_attempt_ms, created_ms, ended_ms, \
-     COALESCE((SELECT i.sequence > deliveries.sequence FROM integrations i WHERE i.id = deliveries.integration_id), \
-     false)";
+/// Columns of [`delivery`], with this for the next attempt.
+macro_rules! delivery {
+    ($next_attempt:literal) => {
+        concat!(
+            "id, webhook_id, application_id, integration_id, sequence, previous, action, state, cause, reason, \
+             attempt_count, tries, ",
+            $next_attempt,
+            ", created_ms, ended_ms, COALESCE((SELECT i.sequence > deliveries.sequence FROM integrations i \
+             WHERE i.id = deliveries.integration_id), false)"
+        )
+    };
+}
+/// Columns of [`delivery`], as it is.
+pub const DELIVERY: &str = delivery!("next_attempt_ms");
+/// The same as people see it: the next attempt is no earlier than the webhook lets it be.
+pub const SHOWN_DELIVERY: &str = delivery!(
+    "CASE WHEN next_attempt_ms IS NOT NULL THEN GREATEST(next_attempt_ms, \
+     (SELECT GREATEST(w.not_before_ms, w.open_until_ms) FROM webhooks w WHERE w.id = deliveries.webhook_id)) END"
+);
 /// Columns of [`attempt`].
 pub const ATTEMPT: &str = "number, started_ms, duration_us, cause, detail, signature, traceparent, status, \
      response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, send_us, wait_us, receive_us, remote, \
@@ -168,6 +183,18 @@ pub fn webhook(row: &Row, vault: &Vault) -> Read<Webhook> {
         created: moment(row, 14)?,
         not_before: moment_or_null(row, 15)?,
         revision: number(row, 16)?,
+        health: health(row, 17)?,
+    })
+}
+
+/// How a webhook fares: the five columns from this one, in the order in which [`WEBHOOK`] ends.
+pub fn health(row: &Row, from: usize) -> Read<Health> {
+    Ok(Health {
+        failures: number(row, from)?,
+        failing_since: moment_or_null(row, from + 1)?,
+        opened: number(row, from + 2)?,
+        open_until: moment_or_null(row, from + 3)?,
+        ramp: number_or_null(row, from + 4)?,
     })
 }
 

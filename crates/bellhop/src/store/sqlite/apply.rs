@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{batch::Batch, lifecycle, registry, replays, rows};
+use super::{batch::Batch, health, lifecycle, registry, replays, rows};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
@@ -128,6 +128,9 @@ impl Apply<'_> {
         self.batch
             .claims
             .wait_for_lane(delivery.webhook_id, delivery.integration_id);
+        // As it is shown to whoever reads it.
+        let shown = std::slice::from_mut(&mut delivery);
+        health::defer(self.connection, shown).map_err(database)?;
         let due = vec![delivery.webhook_id];
         Ok((Written::Delivery(Box::new(delivery)), due))
     }

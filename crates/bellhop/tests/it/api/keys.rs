@@ -9,7 +9,7 @@ use bellhop::{
         api_key::{ApiKey, Scope},
     },
     id::KeyId,
-    store::{Commit, Store, Write},
+    store::{Commit, Write},
 };
 use http::Method;
 use serde_json::json;

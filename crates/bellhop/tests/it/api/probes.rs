@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellhop::{domain::cause::Cause, store::Store};
+use bellhop::domain::cause::Cause;
 use http::Method;
 
 use crate::support::app::TestApp;

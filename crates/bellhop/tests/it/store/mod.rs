@@ -1,7 +1,9 @@
 //! The store's contract: one suite for every database, and a model that is compared with each.
 
+mod as_a_whole;
 mod conformance;
 mod databases;
+mod migrating;
 mod model;
 mod operating;
 pub mod postgres;

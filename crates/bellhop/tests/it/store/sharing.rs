@@ -8,11 +8,12 @@ use bellhop::{
         integration::Command,
         replay::ReplayState,
         secret_text::SecretText,
+        webhook::WebhookState,
     },
     id::{DeliveryId, IntegrationId},
     store::{
         Answer, Claim, ClaimRequest, Commit, Receipt, Recorded, Remember, Store, StoreError, Want,
-        Write, postgres::Address,
+        WebhookPatch, Write, postgres::Address,
     },
 };
 
@@ -131,10 +132,8 @@ async fn no_lane_stops_where_a_record_and_a_command_meet() {
         for claim in world.claim(webhook).await {
             let (store, at) = (world.store(), world.now());
             running.spawn(async move {
-                let next = bellhop::domain::delivery::Next::Delivered;
-                let recorded = store
-                    .record(super::world::attempted(&claim, next, None, at))
-                    .await;
+                let next = Next::Delivered;
+                let recorded = store.record(attempted(&claim, next, None, at)).await;
                 assert!(matches!(recorded, Ok(Recorded::Done { .. })));
             });
         }
@@ -163,7 +162,12 @@ async fn claims_of_both_are_disjoint_and_one_a_lane() {
     let Some((world, other)) = two().await else {
         return;
     };
-    let webhook = world.new_webhook().await;
+    let webhook = world
+        .new_webhook_with(WebhookPatch {
+            max_in_flight: Some(100),
+            ..WebhookPatch::default()
+        })
+        .await;
     for _ in 0..60 {
         world.new_integration().await;
     }
@@ -211,9 +215,9 @@ async fn who_is_past_its_lease_and_was_replaced_records_nothing() {
         .await
         .unwrap();
     assert!(world.claim(webhook).await.is_empty());
-    let next = bellhop::domain::delivery::Next::Delivered;
+    let next = Next::Delivered;
     let recorded = other
-        .record(super::world::attempted(&taken, next, None, world.now()))
+        .record(attempted(&taken, next, None, world.now()))
         .await
         .unwrap();
     assert!(matches!(recorded, Recorded::Done { .. }));
@@ -356,6 +360,8 @@ async fn two_replicas_move_one_run_on() {
             world.record(&claim, Next::Failed, None).await;
         }
     }
+    // Its circuit is closed again.
+    world.set_state(webhook, WebhookState::Enabled).await;
     world.later();
     let id = runs::start(&world, runs::of_state(DeliveryState::Failed)).await;
     let sent = std::sync::Mutex::new(Vec::new());

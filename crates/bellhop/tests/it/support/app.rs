@@ -1,35 +1,30 @@
-//! The API over a real store in a directory of its own, with a clock that is moved by hand.
+//! The API over a real store in a place of its own, with a clock that is moved by hand.
 
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use super::{
+    answer::{Answer, Asking},
+    clock::ManualClock,
+    place::Place,
+    random::SeededRandom,
+};
 use async_trait::async_trait;
 use axum::Router;
 use bellhop::{
     api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, TestResult, TestSender},
-    domain::{access_token::TokenHash, operational::Destination, webhook::Webhook},
+    domain::{access_token::TokenHash, webhook::Webhook},
     feed::Feed,
     lifecycle::{DEFAULT_TOKEN_OVERLAP, Lifecycle},
-    store::{
-        Store,
-        sqlite::{SqliteOptions, SqliteStore, StoreObserver},
-    },
+    store::Store,
     telemetry::Metrics,
-    vault::Vault,
 };
 use bellhop_webhook::{Action, MessageId};
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-use super::{
-    answer::{Answer, Asking},
-    clock::ManualClock,
-    random::SeededRandom,
-};
 
 /// The operator's first key.
 pub const OPERATOR: &str = "bhk_operator";
@@ -46,12 +41,12 @@ pub struct TestApp {
     /// The time.
     pub clock: Arc<ManualClock>,
     /// The store.
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<dyn Store>,
     /// The announcements.
     pub feed: Arc<Feed>,
     /// What was asked to be tested.
     pub tested: Arc<RecordedTests>,
-    _directory: TempDir,
+    place: Place,
 }
 
 /// Accepts what begins with `https://`, and receivers on loopback. The guard has tests of its own.
@@ -65,9 +60,6 @@ struct Anything;
 /// Writes down which webhooks were tested, and sends nothing.
 #[derive(Debug, Default)]
 pub struct RecordedTests(pub Mutex<Vec<(Webhook, Duration)>>);
-
-/// Nobody looks at the writer.
-struct Unobserved;
 
 impl TestApp {
     /// Over an empty store.
@@ -86,21 +78,20 @@ impl TestApp {
     }
 
     fn with(key_rates: KeyRates, judge_url: Arc<dyn JudgeUrl>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         Self::over(
-            directory,
+            Place::fresh(),
             Arc::new(ManualClock::new()),
             key_rates,
             judge_url,
         )
     }
 
-    /// What a restart of the process does: another one over the same directory.
+    /// What a restart of the process does: another one over the same place.
     pub async fn restart(self) -> Self {
         let Self {
             store,
             clock,
-            _directory: directory,
+            place,
             router,
             api,
             ..
@@ -113,30 +104,16 @@ impl TestApp {
             "somebody still holds the store"
         );
         drop(store);
-        Self::over(
-            directory,
-            clock,
-            KeyRates::default(),
-            Arc::new(HttpsOrLoopback),
-        )
+        Self::over(place, clock, KeyRates::default(), Arc::new(HttpsOrLoopback))
     }
 
     fn over(
-        directory: TempDir,
+        place: Place,
         clock: Arc<ManualClock>,
         key_rates: KeyRates,
         judge_url: Arc<dyn JudgeUrl>,
     ) -> Self {
-        let store = Arc::new(
-            SqliteStore::open(SqliteOptions {
-                path: directory.path().join("bellhop.db"),
-                vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
-                random: Arc::new(SeededRandom::new(2)),
-                destinations: Destination::ALL.to_vec(),
-                observer: Arc::new(Unobserved),
-            })
-            .unwrap(),
-        );
+        let store = place.open();
         let feed = Arc::new(Feed::default());
         let tested = Arc::new(RecordedTests::default());
         let lifecycle = Lifecycle::new(
@@ -163,7 +140,7 @@ impl TestApp {
             store,
             feed,
             tested,
-            _directory: directory,
+            place,
         }
     }
 
@@ -298,8 +275,4 @@ impl TestSender for RecordedTests {
             attempt: None,
         }
     }
-}
-
-impl StoreObserver for Unobserved {
-    fn wrote(&self, _: usize, _: Duration) {}
 }

@@ -5,6 +5,7 @@ pub mod app;
 pub mod clock;
 pub mod mail_server;
 pub mod operating;
+pub mod place;
 pub mod random;
 pub mod receiver;
 pub mod sending;

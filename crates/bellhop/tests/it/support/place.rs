@@ -1,0 +1,105 @@
+//! Where the store of a test is: in a folder of its own, or, if `TEST_DATABASE` is `postgres`, in a database of its own in
+//! the cluster that `TEST_POSTGRES_URL` names. `cargo xtask test` runs what is sent through the API on both.
+
+use std::{
+    sync::{Arc, LazyLock, mpsc},
+    time::Duration,
+};
+
+use bellhop::{
+    domain::{operational::Destination, secret_text::SecretText},
+    id::WebhookId,
+    store::{
+        Store,
+        postgres::{Address, Hints, PostgresOptions, PostgresStore},
+        sqlite::{SqliteOptions, SqliteStore, StoreObserver},
+    },
+    vault::Vault,
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::random::SeededRandom;
+use crate::store::postgres::TestDatabase;
+
+/// Where a store is, and goes away.
+#[derive(Debug)]
+pub enum Place {
+    /// In a file.
+    Folder(TempDir),
+    /// In a database.
+    Cluster(TestDatabase),
+}
+
+/// Nobody looks at the writer, or wants to know what others commit.
+struct Nobody;
+
+impl Place {
+    /// An empty one.
+    pub fn fresh() -> Self {
+        if is_postgres() {
+            Self::Cluster(apart(TestDatabase::new()))
+        } else {
+            Self::Folder(tempfile::tempdir().unwrap())
+        }
+    }
+
+    /// Opens the store that is there.
+    pub fn open(&self) -> Arc<dyn Store> {
+        let vault = Arc::new(Vault::new(&[[7; 32]]).unwrap());
+        let random = Arc::new(SeededRandom::new(2));
+        let destinations = Destination::ALL.to_vec();
+        match self {
+            Self::Folder(folder) => Arc::new(
+                SqliteStore::open(SqliteOptions {
+                    path: folder.path().join("bellhop.db"),
+                    vault,
+                    random,
+                    destinations,
+                    observer: Arc::new(Nobody),
+                })
+                .unwrap(),
+            ),
+            Self::Cluster(database) => {
+                let options = PostgresOptions {
+                    address: Address::parse(&SecretText::new(database.url())).unwrap(),
+                    vault,
+                    random,
+                    destinations,
+                    observer: Arc::new(Nobody),
+                    hints: Arc::new(Nobody),
+                };
+                Arc::new(apart(PostgresStore::open(options)).unwrap())
+            }
+        }
+    }
+}
+
+/// Whether tests are to run on PostgreSQL.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it tells tests where they run, and is no setting of the server"
+)]
+pub fn is_postgres() -> bool {
+    std::env::var("TEST_DATABASE").is_ok_and(|named| named == "postgres")
+}
+
+/// Does it on threads of its own, so that a test can wait for it without being asynchronous there.
+fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+    let (done, wait) = mpsc::channel();
+    RUNTIME.spawn(async move {
+        // Nobody waits any more if the test was given up.
+        let _ = done.send(work.await);
+    });
+    wait.recv().unwrap()
+}
+
+impl StoreObserver for Nobody {
+    fn wrote(&self, _: usize, _: Duration) {}
+}
+
+impl Hints for Nobody {
+    fn due(&self, _: Vec<WebhookId>) {}
+    fn missed(&self) {}
+}

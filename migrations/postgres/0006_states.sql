@@ -1,0 +1,1 @@
+-- The twin is about how SQLite checks a list of values. Nothing changes here: PostgreSQL compares with an array.
