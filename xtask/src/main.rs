@@ -6,6 +6,7 @@ mod openapi;
 mod outside;
 mod place;
 mod planted;
+mod pooler;
 mod postgres;
 mod run;
 mod test;

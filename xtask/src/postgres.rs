@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
+use crate::pooler::Pooler;
 use crate::run;
 
 /// Longest from the start of the server until it answers.
@@ -29,6 +30,10 @@ const ADVICE: &str = "PostgreSQL's server programs (initdb, postgres) are missin
 pub struct Cluster {
     /// Where it is, without a database.
     pub url: String,
+    /// The certificate by which its name, `localhost`, is known.
+    pub certificate: PathBuf,
+    /// A pooler in transaction mode in front of it, or how to get one.
+    pub pooler: Result<Pooler, String>,
     /// Its version.
     pub version: String,
     child: Child,
@@ -37,7 +42,7 @@ pub struct Cluster {
 
 /// Who the server runs as: it refuses to be root.
 #[derive(Clone, Copy)]
-struct Owner {
+pub struct Owner {
     user: u32,
     group: u32,
 }
@@ -46,13 +51,14 @@ struct Owner {
 pub fn start(offline: bool) -> Result<Cluster, String> {
     let programs = match find() {
         Some(programs) => programs,
-        None if !offline && is_root() && install() => find().ok_or(ADVICE)?,
+        None if !offline && is_root() && install("postgresql") => find().ok_or(ADVICE)?,
         None => return Err(ADVICE.to_owned()),
     };
-    try_start(&programs).map_err(|error| format!("PostgreSQL could not be started: {error:#}"))
+    try_start(&programs, offline)
+        .map_err(|error| format!("PostgreSQL could not be started: {error:#}"))
 }
 
-fn try_start(programs: &Path) -> anyhow::Result<Cluster> {
+fn try_start(programs: &Path, offline: bool) -> anyhow::Result<Cluster> {
     let version = run::first_line(Command::new(programs.join("postgres")).arg("--version"))
         .context("postgres --version")?;
     let owner = if is_root() { Some(owner()?) } else { None };
@@ -81,6 +87,7 @@ fn try_start(programs: &Path) -> anyhow::Result<Cluster> {
         .status()
         .context("initdb")?;
     ensure!(made.success(), "initdb failed");
+    let certificate = certify(&data, owner)?;
     let log = fs::File::create(folder.join("log"))?;
     // Tests end processes, and not machines: nothing has to reach the disk, and they take half the time.
     let child = as_owner(&programs.join("postgres"), owner, &folder)
@@ -94,6 +101,8 @@ fn try_start(programs: &Path) -> anyhow::Result<Cluster> {
             "max_connections=300",
             "-c",
             "fsync=off",
+            "-c",
+            "ssl=on",
         ])
         .stdout(log.try_clone()?)
         .stderr(log)
@@ -102,11 +111,14 @@ fn try_start(programs: &Path) -> anyhow::Result<Cluster> {
     let url = format!("postgres://postgres@127.0.0.1:{port}");
     let mut cluster = Cluster {
         url,
+        certificate,
+        pooler: Err(String::new()),
         version,
         child,
         folder,
     };
     cluster.ready(&programs.join("pg_isready"), port)?;
+    cluster.pooler = Pooler::start(&cluster.folder, port, owner, offline);
     Ok(cluster)
 }
 
@@ -133,6 +145,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // Before the cluster that it is in front of.
+        self.pooler = Err(String::new());
         // SIGINT is its fast shutdown. What cannot be ended or removed is left: nothing depends on it.
         let _ = Command::new("kill")
             .args(["-INT", &self.child.id().to_string()])
@@ -147,10 +161,33 @@ impl Drop for Cluster {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_file(&self.certificate);
     }
 }
 
-fn as_owner(program: &Path, owner: Option<Owner>, folder: &Path) -> Command {
+/// A key and a certificate of its own, where the server looks for them.
+fn certify(data: &Path, owner: Option<Owner>) -> anyhow::Result<PathBuf> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (certificate, key) = (data.join("server.crt"), data.join("server.key"));
+    for (path, text) in [
+        (&certificate, made.cert.pem()),
+        (&key, made.signing_key.serialize_pem()),
+    ] {
+        fs::write(path, text)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        if let Some(owner) = owner {
+            std::os::unix::fs::chown(path, Some(owner.user), Some(owner.group))?;
+        }
+    }
+    // The folder is the owner's alone; tests may be somebody else.
+    let copy =
+        std::env::temp_dir().join(format!("bellhop-tests-postgres-{}.crt", std::process::id()));
+    fs::copy(&certificate, &copy)?;
+    Ok(copy)
+}
+
+/// A program as its owner runs it.
+pub fn as_owner(program: &Path, owner: Option<Owner>, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).current_dir(folder);
     if let Some(owner) = owner {
@@ -177,7 +214,8 @@ fn find() -> Option<PathBuf> {
     places.find(|place| place.join("initdb").exists() && place.join("postgres").exists())
 }
 
-fn is_root() -> bool {
+/// Whether programs may be installed.
+pub fn is_root() -> bool {
     number(&["-u"]).is_ok_and(|id| id == 0)
 }
 
@@ -197,8 +235,8 @@ fn number(arguments: &[&str]) -> anyhow::Result<u32> {
     Ok(line.parse()?)
 }
 
-/// Debian's package. Says whether it went well.
-fn install() -> bool {
+/// One of Debian's packages. Says whether it went well.
+pub fn install(package: &str) -> bool {
     if run::first_line(Command::new("apt-get").arg("--version")).is_none() {
         return false;
     }
@@ -209,14 +247,14 @@ fn install() -> bool {
             .env("DEBIAN_FRONTEND", "noninteractive");
         matches!(run::within(&mut command, INSTALL_LIMIT), Ok(Some(status)) if status.success())
     };
-    did(&["update"]) && did(&["install", "--yes", "--no-install-recommends", "postgresql"])
+    did(&["update"]) && did(&["install", "--yes", "--no-install-recommends", package])
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "waiting for a child with a limit; nothing else is served here"
 )]
-fn pause() {
+pub fn pause() {
     thread::sleep(Duration::from_millis(50));
 }
 

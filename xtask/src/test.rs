@@ -44,18 +44,7 @@ pub fn run(options: &Options, summary: &mut Summary) {
     });
     let python = python.ok();
     let cluster = cluster(options.offline);
-    summary.step("postgresql", || {
-        Ok(match &cluster {
-            Ok(Place::Ours(cluster)) => Outcome::Passed(cluster.version.clone()),
-            Ok(Place::Given(_)) => {
-                Outcome::Passed("the one that TEST_POSTGRES_URL names".to_owned())
-            }
-            Err(advice) if options.offline => {
-                Outcome::Skipped(format!("its tests are skipped: {advice}"))
-            }
-            Err(advice) => Outcome::Failed(advice.clone()),
-        })
-    });
+    summary.step("postgresql", || Ok(told(&cluster, options.offline)));
     let cluster = cluster.ok();
     summary.step("documentation's examples", || {
         let mut command = place::cargo(["test", "--doc", "--workspace"]);
@@ -130,11 +119,32 @@ enum Place {
 impl Place {
     /// Tells tests where it is.
     fn tell(&self, command: &mut Command) {
-        let url = match self {
-            Self::Ours(cluster) => &cluster.url,
-            Self::Given(url) => url,
-        };
-        command.env("TEST_POSTGRES_URL", url);
+        match self {
+            Self::Given(url) => {
+                command.env("TEST_POSTGRES_URL", url);
+            }
+            Self::Ours(cluster) => {
+                command
+                    .env("TEST_POSTGRES_URL", &cluster.url)
+                    .env("TEST_POSTGRES_CERTIFICATE", &cluster.certificate);
+                if let Ok(pooler) = &cluster.pooler {
+                    command.env("TEST_POSTGRES_POOLER", &pooler.url);
+                }
+            }
+        }
+    }
+}
+
+/// What there is.
+fn told(cluster: &Result<Place, String>, offline: bool) -> Outcome {
+    match cluster {
+        Ok(Place::Ours(cluster)) => Outcome::Passed(match &cluster.pooler {
+            Ok(_) => format!("{}, and PgBouncer", cluster.version),
+            Err(advice) => format!("{}; {advice}", cluster.version),
+        }),
+        Ok(Place::Given(_)) => Outcome::Passed("the one that TEST_POSTGRES_URL names".to_owned()),
+        Err(advice) if offline => Outcome::Skipped(format!("its tests are skipped: {advice}")),
+        Err(advice) => Outcome::Failed(advice.clone()),
     }
 }
 

@@ -242,6 +242,7 @@ async fn while_the_database_is_away_nothing_is_acknowledged_and_nothing_is_lost(
     execute(&cluster, &format!("{end} WHERE datname = '{name}'")).await;
     let (status, problem) = server.ask(Method::POST, &path, Some(&json!({}))).await;
     assert_eq!(status, 503, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("database"));
     assert_eq!(server.ask(Method::GET, "/readyz", None).await.0, 503);
     assert_eq!(server.ask(Method::GET, "/livez", None).await.0, 200);
     execute(

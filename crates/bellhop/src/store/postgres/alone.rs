@@ -1,12 +1,12 @@
 //! Writes that are seldom asked for: each in a transaction of its own. Each looks before it writes, and what it looks at
 //! is locked.
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 
 use super::{
     Shared, TRIES,
-    connect::{Failed, execute, query_opt, settled},
+    connect::Failed,
+    connection::{Transaction, execute, query_opt, settled},
     counts::{Counts, Writer},
     group::answer_place,
     record::{advance, lock},
@@ -55,7 +55,7 @@ async fn try_commit(
 ) -> Result<Result<Receipt, CommitError>, Failed> {
     let connection = shared.writers.get().await?;
     settled(connection, async |connection| {
-        let transaction = connection.transaction().await?;
+        let transaction = connection.transaction();
         let mut alone = Alone {
             on: &transaction,
             shared,
@@ -230,7 +230,7 @@ impl Alone<'_> {
             .await?
             .ok_or_else(missing)?;
         let delivery = rows::delivery(&found)?;
-        let lane: super::connect::Values<'_> =
+        let lane: super::connection::Values<'_> =
             &[&delivery.webhook_id.0, &delivery.integration_id.0, &id.0];
         execute(
             self.on,

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::{
     alone::Alone,
-    connect::{Failed, execute, query_opt},
+    connect::Failed,
+    connection::{execute, query_opt},
     rows,
     walk::{Taken, Walk},
 };
@@ -54,7 +55,7 @@ pub async fn take(
     if walk.is_busy((at.integration_id, at.webhook_id)) {
         return Ok(Taken::NotNow { held_by: None });
     }
-    let place: super::connect::Values<'_> = &[
+    let place: super::connection::Values<'_> = &[
         &at.integration_id.0,
         &at.webhook_id.0,
         &(at.sequence as i64),
@@ -100,7 +101,7 @@ async fn insert(
     let next_attempt_ms = (!missing.is_behind).then(|| to_ms(first_try));
     let (action, profile, created_ms) =
         (missing.action.as_str(), to.profile.as_str(), to_ms(walk.at));
-    let delivery: super::connect::Values<'_> = &[
+    let delivery: super::connection::Values<'_> = &[
         &id.0,
         &webhook,
         &missing.application,
@@ -113,7 +114,7 @@ async fn insert(
         &created_ms,
         &walk.run.0,
     ];
-    let lane: super::connect::Values<'_> = &[&integration, &webhook, &sequence];
+    let lane: super::connection::Values<'_> = &[&integration, &webhook, &sequence];
     try_join!(
         execute(
             on,

@@ -3,18 +3,21 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use deadpool_postgres::Object;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
     Shared,
-    connect::{Failed, Values, execute, query},
+    connect::Failed,
+    connection::{Connection, Transaction, Values, execute, query},
     rows,
 };
 use crate::{
@@ -32,7 +35,11 @@ const LEASE_MARGIN_MS: i64 = 30_000;
 
 /// What this replica has claimed.
 #[derive(Debug, Default)]
-pub struct Held(Mutex<HashMap<DeliveryId, HeldClaim>>);
+pub struct Held {
+    claims: Mutex<HashMap<DeliveryId, HeldClaim>>,
+    /// The database may have claims of this replica that it does not know of: what became of a transaction is unknown.
+    has_strays: AtomicBool,
+}
 
 /// One claim.
 #[derive(Debug, Clone, Copy)]
@@ -51,20 +58,27 @@ pub struct HeldClaim {
 impl Held {
     /// The claim, if it has this fence.
     pub fn find(&self, id: DeliveryId, fence: Fence) -> Option<HeldClaim> {
-        let held = self.0.lock().expect("no holder panics");
+        let held = self.claims.lock().expect("no holder panics");
         held.get(&id).filter(|held| held.fence == fence).copied()
     }
 
     /// It is held no longer, unless it was claimed anew.
     pub fn end(&self, id: DeliveryId, fence: Fence) {
-        let mut held = self.0.lock().expect("no holder panics");
+        let mut held = self.claims.lock().expect("no holder panics");
         if held.get(&id).is_some_and(|held| held.fence == fence) {
             held.remove(&id);
         }
     }
 
-    fn hold(&self, claims: Vec<(DeliveryId, HeldClaim)>) {
-        self.0.lock().expect("no holder panics").extend(claims);
+    fn hold(&self, claims: &[(DeliveryId, HeldClaim)]) {
+        let mut held = self.claims.lock().expect("no holder panics");
+        held.extend(claims.iter().copied());
+    }
+
+    /// The numbers of all that is held.
+    fn fences(&self) -> Vec<i64> {
+        let held = self.claims.lock().expect("no holder panics");
+        held.values().map(|claim| claim.fence.0 as i64).collect()
     }
 }
 
@@ -159,17 +173,20 @@ struct Taking {
 
 /// Takes what is due. The transaction has ended when the attempts begin.
 pub async fn claim(
-    connection: &mut Object,
+    connection: &Connection,
     shared: &Shared,
     request: &ClaimRequest,
 ) -> Result<Vec<WebhookClaims>, Failed> {
-    let transaction = connection.transaction().await?;
+    let transaction = connection.transaction();
+    let mut unsure = Unsure::new(&shared.held);
+    if unsure.has_strays {
+        end_strays(&transaction, shared).await?;
+    }
     let webhooks: BTreeSet<Uuid> = request.wants.iter().map(|want| want.webhook_id.0).collect();
     let turns: BTreeSet<i64> = webhooks.iter().map(turn).collect();
     let turns: Vec<i64> = turns.into_iter().collect();
     query(&transaction, TAKE_TURNS, &[&turns]).await?;
     let mut all: Vec<Taking> = request.wants.iter().map(Taking::of).collect();
-    let mut held = Vec::new();
     // What is due of a lane that was just claimed used up a place: its webhook is asked again, and skips the lane.
     while all.iter().any(|taking| taking.may_go_on) {
         let open = all.iter_mut().filter(|taking| taking.may_go_on);
@@ -178,7 +195,7 @@ pub async fn claim(
         let values: Values<'_> = &[&of, &limits, &now, &shared.holder, &LEASE_MARGIN_MS];
         for row in &query(&transaction, CLAIM, values).await? {
             let (claim, ours) = take(row, shared)?;
-            held.push((claim.delivery_id, ours));
+            unsure.claims.push((claim.delivery_id, ours));
             let (allowed, found) = (rows::number(row, 15)?, rows::number(row, 16)?);
             let asked = |taking: &&mut Taking| taking.of.webhook_id == claim.webhook_id;
             if let Some(taking) = all.iter_mut().find(asked) {
@@ -196,9 +213,50 @@ pub async fn claim(
             gate(&row, request.now, &mut taking.of)?;
         }
     }
+    // Before the commit: from then on they are no strays.
+    shared.held.hold(&unsure.claims);
     transaction.commit().await?;
-    shared.held.hold(held);
+    unsure.has_committed = true;
     Ok(all.into_iter().map(|taking| taking.of).collect())
+}
+
+/// Claims that are not known to be durable. If nobody finds out, they are held no longer, and the next claim ends what the
+/// database may have of them.
+struct Unsure<'a> {
+    held: &'a Held,
+    claims: Vec<(DeliveryId, HeldClaim)>,
+    has_strays: bool,
+    has_committed: bool,
+}
+
+impl<'a> Unsure<'a> {
+    fn new(held: &'a Held) -> Self {
+        Self {
+            held,
+            claims: Vec::new(),
+            has_strays: held.has_strays.swap(false, Ordering::Relaxed),
+            has_committed: false,
+        }
+    }
+}
+
+impl Drop for Unsure<'_> {
+    fn drop(&mut self) {
+        if !self.has_committed {
+            for (id, claim) in &self.claims {
+                self.held.end(*id, claim.fence);
+            }
+            self.held.has_strays.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Ends the claims that this replica has and does not know of: nobody will record them, and their lanes would wait until
+/// the leases are over.
+async fn end_strays(on: &Transaction<'_>, shared: &Shared) -> Result<(), Failed> {
+    let sql = "DELETE FROM claims WHERE holder = $1 AND fence <> ALL($2)";
+    execute(on, sql, &[&shared.holder, &shared.held.fences()]).await?;
+    Ok(())
 }
 
 impl Taking {
@@ -304,7 +362,7 @@ fn take(row: &Row, shared: &Shared) -> Result<(Claim, HeldClaim), StoreError> {
 
 /// Gives claims back.
 pub async fn release(
-    connection: &Object,
+    connection: &Connection,
     shared: &Shared,
     claims: &[(DeliveryId, Fence)],
 ) -> Result<(), Failed> {
@@ -332,7 +390,7 @@ pub async fn release(
 }
 
 /// Gives everything back that this replica holds: it is about to go.
-pub async fn release_all(connection: &Object, shared: &Shared) -> Result<(), Failed> {
+pub async fn release_all(connection: &Connection, shared: &Shared) -> Result<(), Failed> {
     execute(
         connection,
         "DELETE FROM claims WHERE holder = $1",
@@ -343,7 +401,7 @@ pub async fn release_all(connection: &Object, shared: &Shared) -> Result<(), Fai
 }
 
 /// Each webhook with something due, and when. One step of the index for each webhook, however much it holds.
-pub async fn due(connection: &Object) -> Result<Vec<(WebhookId, Timestamp)>, Failed> {
+pub async fn due(connection: &Connection) -> Result<Vec<(WebhookId, Timestamp)>, Failed> {
     let found = query(
         connection,
         "WITH RECURSIVE heads (webhook_id, next_attempt_ms) AS ( \

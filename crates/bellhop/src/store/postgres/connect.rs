@@ -2,14 +2,12 @@
 
 use std::{error::Error as _, str::FromStr, sync::Arc, time::Duration};
 
-use deadpool_postgres::{
-    GenericClient, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
-};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use tokio_postgres::{Config, Row, error::SqlState, types::ToSql};
+use tokio_postgres::{Config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{domain::secret_text::SecretText, store::StoreError};
@@ -21,17 +19,12 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After so long without an acknowledgement of what was sent, the other side is taken for gone.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long all statements of one transaction may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A statement's values.
-pub type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
-
 /// Where the database is, and how to speak with it.
 #[derive(Clone)]
 pub struct Address {
     config: Config,
     tls: MakeRustlsConnect,
+    keeps_statements: bool,
 }
 
 /// Why a step failed, and whether doing all of it again may help: then nothing of it was written.
@@ -48,9 +41,14 @@ pub struct Failed {
 impl Address {
     /// Reads a URL as libpq has it. `sslrootcert` names a file of authorities (PEM) beside the system's; `sslmode`
     /// is `disable`, `prefer` (the default), or one that requires TLS. A certificate is always verified, and so is
-    /// the name in it.
+    /// the name in it. `prepared_statements=off` is a word of Bellhop's own, for poolers that share connections and do
+    /// not know prepared statements.
     pub fn parse(url: &SecretText) -> Result<Self, StoreError> {
-        let (url, ca_file) = without_libpq_words(url.expose());
+        let Words {
+            url,
+            ca_file,
+            keeps_statements,
+        } = Words::of(url.expose())?;
         // The parser's own message may repeat what it was given.
         let mut config = Config::from_str(&url).map_err(|error| {
             refused(
@@ -71,7 +69,13 @@ impl Address {
         Ok(Self {
             config,
             tls: tls(ca_file.as_deref())?,
+            keeps_statements,
         })
+    }
+
+    /// Whether connections keep statements prepared, and are one's own: then they also listen.
+    pub fn keeps_statements(&self) -> bool {
+        self.keeps_statements
     }
 
     /// What people may know of it: neither user nor password.
@@ -144,32 +148,50 @@ impl std::fmt::Debug for Address {
     }
 }
 
-/// Takes out what the client does not know: it names the file of authorities, and has stricter words for the mode. Not
-/// read as a URL: there may be several hosts.
-fn without_libpq_words(text: &str) -> (String, Option<String>) {
-    let Some((address, query)) = text.split_once('?') else {
-        return (text.to_owned(), None);
-    };
-    let mut ca_file = None;
-    let mut kept = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        match (&*name, &*value) {
-            ("sslrootcert", "system") => {}
-            ("sslrootcert", path) => ca_file = Some(path.to_owned()),
-            ("sslmode", "verify-ca" | "verify-full") => {
-                kept.append_pair("sslmode", "require");
-            }
-            ("sslmode", "allow") => {
-                kept.append_pair("sslmode", "prefer");
-            }
-            _ => {
-                kept.append_pair(&name, &value);
+/// A URL without what the client does not know: it names the file of authorities, has stricter words for the mode, and a
+/// word of our own.
+struct Words {
+    url: String,
+    ca_file: Option<String>,
+    keeps_statements: bool,
+}
+
+impl Words {
+    /// Not read as a URL: there may be several hosts.
+    fn of(text: &str) -> Result<Self, StoreError> {
+        let mut words = Self {
+            url: text.to_owned(),
+            ca_file: None,
+            keeps_statements: true,
+        };
+        let Some((address, query)) = text.split_once('?') else {
+            return Ok(words);
+        };
+        let mut kept = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match (&*name, &*value) {
+                ("sslrootcert", "system") | ("prepared_statements", "on") => {}
+                ("sslrootcert", path) => words.ca_file = Some(path.to_owned()),
+                ("sslmode", "verify-ca" | "verify-full") => {
+                    kept.append_pair("sslmode", "require");
+                }
+                ("sslmode", "allow") => {
+                    kept.append_pair("sslmode", "prefer");
+                }
+                ("prepared_statements", "off") => words.keeps_statements = false,
+                ("prepared_statements", _) => {
+                    return Err(refused("prepared_statements is on or off"));
+                }
+                _ => {
+                    kept.append_pair(&name, &value);
+                }
             }
         }
+        // The client takes "+" for itself.
+        let kept = kept.finish().replace('+', "%20");
+        words.url = format!("{address}?{kept}");
+        Ok(words)
     }
-    // The client takes "+" for itself.
-    let kept = kept.finish().replace('+', "%20");
-    (format!("{address}?{kept}"), ca_file)
 }
 
 fn tls(ca_file: Option<&str>) -> Result<MakeRustlsConnect, StoreError> {
@@ -198,52 +220,6 @@ fn tls(ca_file: Option<&str>) -> Result<MakeRustlsConnect, StoreError> {
 
 fn refused(why: &str) -> StoreError {
     StoreError::Database(format!("BELLHOP_DATABASE_URL cannot be used: {why}"))
-}
-
-/// Asks with a statement that the connection keeps prepared.
-pub async fn query(
-    on: &impl GenericClient,
-    sql: &str,
-    values: Values<'_>,
-) -> Result<Vec<Row>, Failed> {
-    let statement = on.prepare_cached(sql).await?;
-    Ok(on.query(&statement, values).await?)
-}
-
-/// The same for at most one row.
-pub async fn query_opt(
-    on: &impl GenericClient,
-    sql: &str,
-    values: Values<'_>,
-) -> Result<Option<Row>, Failed> {
-    Ok(query(on, sql, values).await?.into_iter().next())
-}
-
-/// The same for a statement that answers with nothing. Says how many rows it changed.
-pub async fn execute(
-    on: &impl GenericClient,
-    sql: &str,
-    values: Values<'_>,
-) -> Result<u64, Failed> {
-    let statement = on.prepare_cached(sql).await?;
-    Ok(on.execute(&statement, values).await?)
-}
-
-/// Waits for an answer of the database, but not for ever: one that was stopped keeps its connections open. Throws the
-/// connection away if its state is not known any more, or its server is not what it was.
-pub async fn settled<T>(
-    mut connection: Object,
-    work: impl AsyncFnOnce(&mut Object) -> Result<T, Failed>,
-) -> Result<T, Failed> {
-    let done = tokio::time::timeout(ANSWER_TIMEOUT, work(&mut connection)).await;
-    let done =
-        done.unwrap_or_else(|_| Err(StoreError::Database("no answer in time".into()).into()));
-    if let Err(failed) = &done
-        && !failed.is_refusal
-    {
-        drop(Object::take(connection));
-    }
-    done
 }
 
 impl From<tokio_postgres::Error> for Failed {

@@ -1,9 +1,11 @@
 //! How many deliveries are in each state.
 
-use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::connect::{Failed, execute};
+use super::{
+    connect::Failed,
+    connection::{Ask, execute},
+};
 use crate::domain::delivery::DeliveryState;
 
 /// How the numbers change.
@@ -36,12 +38,7 @@ impl Counts {
     }
 
     /// Adds what has changed.
-    pub async fn write(
-        &self,
-        on: &impl GenericClient,
-        holder: Uuid,
-        by: Writer,
-    ) -> Result<(), Failed> {
+    pub async fn write(&self, on: &impl Ask, holder: Uuid, by: Writer) -> Result<(), Failed> {
         let changed = DeliveryState::ALL
             .into_iter()
             .zip(self.0)

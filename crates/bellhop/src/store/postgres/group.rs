@@ -5,7 +5,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bellhop_webhook::Requestor;
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use tokio::try_join;
 use tokio_postgres::{Row, types::ToSql};
@@ -13,7 +12,8 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    connect::{Failed, Values, query},
+    connect::Failed,
+    connection::{Transaction, Values, query},
     made::Made,
     rows,
 };

@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
     Shared,
-    connect::{Failed, execute, query},
+    connect::Failed,
+    connection::{Transaction, execute, query},
     operational, rows,
 };
 use crate::{

@@ -2,12 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{
-    Shared,
-    connect::{Failed, settled},
-    group::Group,
-    queue::Write,
-};
+use super::{Shared, connect::Failed, connection::settled, group::Group, queue::Write};
 use crate::store::{Commit, CommitError, Receipt, StoreError};
 
 /// The queue of transitions.
@@ -21,7 +16,7 @@ impl Write for Transitions {
     async fn write(shared: &Shared, asked: &[Commit]) -> Result<Vec<Self::Answer>, Failed> {
         let connection = shared.writers.get().await?;
         settled(connection, async |connection| {
-            let transaction = connection.transaction().await?;
+            let transaction = connection.transaction();
             let mut group = Group::load(&transaction, shared, asked).await?;
             let mut answers = Vec::with_capacity(asked.len());
             for commit in asked {

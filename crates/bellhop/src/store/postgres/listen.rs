@@ -12,10 +12,7 @@ use tokio::sync::Notify;
 use tokio_postgres::AsyncMessage;
 use uuid::Uuid;
 
-use super::{
-    Shared,
-    connect::{Address, execute},
-};
+use super::{Shared, connect::Address, connection::execute};
 use crate::id::WebhookId;
 
 /// Where hints go.
@@ -98,6 +95,10 @@ pub async fn tell(shared: Weak<Shared>, to_tell: Arc<ToTell>) {
 
 /// Listens until the store is gone, and connects again and again.
 pub async fn listen(shared: Weak<Shared>, address: Address, hints: Arc<dyn Hints>) {
+    if !address.keeps_statements() {
+        // A pooler shares the connections out: what is told to one of them reaches nobody.
+        return;
+    }
     let mut pause = FIRST_PAUSE;
     loop {
         let Some(holder) = shared.upgrade().map(|shared| shared.holder) else {

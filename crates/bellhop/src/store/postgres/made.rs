@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use tokio::try_join;
 use uuid::Uuid;
 
 use super::{
-    connect::{Failed, execute},
+    connect::Failed,
+    connection::{Transaction, execute},
     counts::{Counts, Writer},
 };
 use crate::{

@@ -11,13 +11,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deadpool_postgres::{Object, Pool};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::{
     claims::Held,
-    connect::{Failed, settled},
+    connect::Failed,
+    connection::{Connection, Connections, query_opt, settled},
     lifecycle::Transitions,
     listen::ToTell,
     purge::Walks,
@@ -49,6 +49,7 @@ mod alone;
 mod backfill;
 mod claims;
 mod connect;
+mod connection;
 mod counts;
 mod group;
 mod health;
@@ -110,8 +111,8 @@ pub struct PostgresStore {
 
 /// What all parts of the store use.
 struct Shared {
-    writers: Pool,
-    readers: Pool,
+    writers: Connections,
+    readers: Connections,
     vault: Arc<Vault>,
     ids: Ids,
     /// Names this replica while it is open.
@@ -141,18 +142,19 @@ impl Proof {
 impl PostgresStore {
     /// Connects, migrates, and begins to listen.
     pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
-        let writers = options.address.pool(WRITERS)?;
-        let readers = options.address.pool(READERS)?;
-        let mut connection = writers.get().await?;
+        let writers = Connections::new(&options.address, WRITERS)?;
+        let readers = Connections::new(&options.address, READERS)?;
+        let connection = writers.get().await?;
         let ready = async {
-            schema::migrate(&mut connection).await?;
+            schema::migrate(&connection).await?;
             schema::check_vault(&connection, &options.vault).await
         };
         ready.await.map_err(|failed| failed.error)?;
-        let last = connection
-            .query_opt("(SELECT id FROM deliveries ORDER BY id DESC LIMIT 1) UNION ALL \
-                 (SELECT id FROM operational_messages ORDER BY id DESC LIMIT 1) ORDER BY id DESC LIMIT 1", &[])
-            .await?;
+        let last = "(SELECT id FROM deliveries ORDER BY id DESC LIMIT 1) UNION ALL \
+            (SELECT id FROM operational_messages ORDER BY id DESC LIMIT 1) ORDER BY id DESC LIMIT 1";
+        let last = query_opt(&connection, last, &[])
+            .await
+            .map_err(|failed| failed.error)?;
         drop(connection);
         let last = last.map_or(Uuid::nil(), |row| row.get(0));
         let shared = Arc::new(Shared {
@@ -181,7 +183,7 @@ impl PostgresStore {
 
     async fn read<T>(
         &self,
-        read: impl AsyncFnOnce(&Object, &Vault) -> Result<T, Failed>,
+        read: impl AsyncFnOnce(&Connection, &Vault) -> Result<T, Failed>,
     ) -> Result<T, StoreError> {
         let connection = self.shared.readers.get().await?;
         let done = settled(connection, async |connection| {
@@ -241,7 +243,7 @@ impl Store for PostgresStore {
             tries += 1;
             let connection = self.shared.writers.get().await?;
             let done = settled(connection, async |connection| {
-                let transaction = connection.transaction().await?;
+                let transaction = connection.transaction();
                 let replanned = replan::replan(&transaction, now).await?;
                 transaction.commit().await?;
                 Ok(replanned)

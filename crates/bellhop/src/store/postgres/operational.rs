@@ -2,14 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use deadpool_postgres::{Object, Transaction};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
     Shared,
-    connect::{Failed, execute, query, query_opt, settled},
+    connect::Failed,
+    connection::{Connection, Transaction, execute, query, query_opt, settled},
     read::Select,
     rows,
 };
@@ -186,7 +186,7 @@ pub async fn due(shared: &Shared, request: &OperationalRequest) -> Result<Operat
             let claims = Vec::new();
             return Ok(OperationalDue { claims, next });
         }
-        let transaction = connection.transaction().await?;
+        let transaction = connection.transaction();
         close_windows(&transaction, shared, request.now).await?;
         let first = "SELECT min(closes_ms) FROM operational_windows";
         let first = query_opt(&transaction, first, &[]).await?;
@@ -215,7 +215,7 @@ pub async fn due(shared: &Shared, request: &OperationalRequest) -> Result<Operat
 }
 
 /// Most often no window is over and no message waits: then nothing is locked. Says when the next window is over.
-async fn quiet_until(on: &Object, now: Timestamp) -> Result<Option<Option<Timestamp>>, Failed> {
+async fn quiet_until(on: &Connection, now: Timestamp) -> Result<Option<Option<Timestamp>>, Failed> {
     let look = "SELECT (SELECT min(closes_ms) FROM operational_windows), \
                 EXISTS (SELECT 1 FROM operational_sends WHERE state = 'Pending')";
     let Some(row) = query_opt(on, look, &[]).await? else {
@@ -313,7 +313,7 @@ fn read_window(row: &Row) -> Result<FailureWindow, StoreError> {
 }
 
 /// Writes what came of an attempt. Says whether it was the one that was due: it is recorded once.
-pub async fn record(on: &Object, attempted: &OperationalAttempted) -> Result<bool, Failed> {
+pub async fn record(on: &Connection, attempted: &OperationalAttempted) -> Result<bool, Failed> {
     let (state, next_attempt) = match attempted.next {
         OperationalNext::Delivered => (SendState::Delivered, None),
         OperationalNext::Failed => (SendState::Failed, None),
@@ -341,7 +341,7 @@ pub async fn record(on: &Object, attempted: &OperationalAttempted) -> Result<boo
 }
 
 /// Operational messages, newest first.
-pub async fn list(on: &Object, page: Page) -> Result<Vec<OperationalMessage>, Failed> {
+pub async fn list(on: &Connection, page: Page) -> Result<Vec<OperationalMessage>, Failed> {
     let mut select = Select::new(
         "id, type, application_id, webhook_id, created_ms, body",
         "operational_messages",

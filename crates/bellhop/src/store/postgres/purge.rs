@@ -3,13 +3,13 @@
 //! Ids of deliveries grow with time, so the oldest are found by a walk through the table in their order. The walk
 //! remembers where it is: what it left behind (what is pending, or ended late) is looked at again when somebody asks.
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
     Shared,
-    connect::{Failed, execute, query, query_opt, settled},
+    connect::Failed,
+    connection::{Transaction, execute, query, query_opt, settled},
     counts::{Counts, Writer},
     rows,
 };
@@ -52,11 +52,12 @@ pub async fn purge(shared: &Shared, what: &Purge) -> Result<Purged, Failed> {
     };
     let connection = shared.writers.get().await?;
     let purged = settled(connection, async |connection| {
-        let transaction = connection.transaction().await?;
+        let transaction = connection.transaction();
         let ask = "SELECT pg_try_advisory_xact_lock($1)";
         let row = query_opt(&transaction, ask, &[&PURGE_LOCK]).await?;
         let row = row.ok_or_else(|| corrupt("pg_try_advisory_xact_lock"))?;
         if !rows::get::<bool>(&row, 0)? {
+            transaction.rollback().await?;
             return Ok(Purged::default());
         }
         let mut slice = Slice {

@@ -1,7 +1,6 @@
 //! Reading: what is committed, on whichever replica.
 
 use bellhop_webhook::Action;
-use deadpool_postgres::Object;
 use jiff::Timestamp;
 use tokio_postgres::{
     Row,
@@ -11,7 +10,8 @@ use uuid::Uuid;
 
 use super::{
     claims,
-    connect::{Failed, query, query_opt},
+    connect::Failed,
+    connection::{Connection, query, query_opt},
     purge::first_id_at,
     rows,
 };
@@ -39,7 +39,7 @@ type Read<T> = Result<T, Failed>;
 
 /// One row by its id.
 pub async fn by_id<T>(
-    on: &Object,
+    on: &Connection,
     (columns, from): (&str, &str),
     id: Uuid,
     read: impl Fn(&Row) -> Result<T, StoreError>,
@@ -51,7 +51,7 @@ pub async fn by_id<T>(
 
 /// A page of a table in the order of its ids.
 pub async fn page<T>(
-    on: &Object,
+    on: &Connection,
     (columns, from): (&str, &str),
     page: Page,
     read: impl Fn(&Row) -> Result<T, StoreError>,
@@ -61,7 +61,7 @@ pub async fn page<T>(
     select.run(on, read).await
 }
 
-pub async fn webhook(on: &Object, vault: &Vault, id: WebhookId) -> Read<Option<Webhook>> {
+pub async fn webhook(on: &Connection, vault: &Vault, id: WebhookId) -> Read<Option<Webhook>> {
     let sql = format!(
         "SELECT {} FROM webhooks WHERE id = $1 AND deleted_ms IS NULL",
         rows::WEBHOOK
@@ -71,7 +71,7 @@ pub async fn webhook(on: &Object, vault: &Vault, id: WebhookId) -> Read<Option<W
 }
 
 pub async fn webhooks(
-    on: &Object,
+    on: &Connection,
     vault: &Vault,
     of: Option<ApplicationId>,
     page: Page,
@@ -84,7 +84,7 @@ pub async fn webhooks(
 }
 
 pub async fn integrations(
-    on: &Object,
+    on: &Connection,
     filter: &IntegrationFilter,
     page: Page,
 ) -> Read<Vec<Integration>> {
@@ -118,7 +118,7 @@ pub async fn integrations(
 }
 
 pub async fn messages(
-    on: &Object,
+    on: &Connection,
     vault: &Vault,
     of: IntegrationId,
     after: u64,
@@ -132,7 +132,7 @@ pub async fn messages(
     Ok(rows::all(&found, |row| rows::message(row, vault))?)
 }
 
-pub async fn attempts(on: &Object, of: DeliveryId) -> Read<Vec<Attempt>> {
+pub async fn attempts(on: &Connection, of: DeliveryId) -> Read<Vec<Attempt>> {
     let sql = format!(
         "SELECT {} FROM attempts WHERE delivery_id = $1 ORDER BY number",
         rows::ATTEMPT
@@ -141,7 +141,7 @@ pub async fn attempts(on: &Object, of: DeliveryId) -> Read<Vec<Attempt>> {
     Ok(rows::all(&found, rows::attempt)?)
 }
 
-pub async fn body(on: &Object, vault: &Vault, of: DeliveryId) -> Read<Option<MessageBody>> {
+pub async fn body(on: &Connection, vault: &Vault, of: DeliveryId) -> Read<Option<MessageBody>> {
     let found = query_opt(
         on,
         "SELECT m.integration_id, m.sequence, m.is_sealed, \
@@ -158,7 +158,11 @@ pub async fn body(on: &Object, vault: &Vault, of: DeliveryId) -> Read<Option<Mes
     Ok(Some(rows::body(&row, (2, 3), vault, &place)?))
 }
 
-pub async fn deliveries(on: &Object, filter: &DeliveryFilter, page: Page) -> Read<Vec<Delivery>> {
+pub async fn deliveries(
+    on: &Connection,
+    filter: &DeliveryFilter,
+    page: Page,
+) -> Read<Vec<Delivery>> {
     let mut select = Select::new(rows::SHOWN_DELIVERY, "deliveries");
     select.filter_some("webhook_id =", Type::UUID, filter.webhook_id.map(|id| id.0));
     // The index by application serves a filter by webhook as well, if the application is named.
@@ -205,14 +209,14 @@ pub async fn deliveries(on: &Object, filter: &DeliveryFilter, page: Page) -> Rea
     select.run(on, rows::delivery).await
 }
 
-pub async fn keys(on: &Object, id: Option<KeyId>) -> Read<Vec<ApiKey>> {
+pub async fn keys(on: &Connection, id: Option<KeyId>) -> Read<Vec<ApiKey>> {
     let mut select = Select::new(rows::API_KEY, "api_keys");
     select.filter_some("id =", Type::UUID, id.map(|id| id.0));
     select.sql.push_str(" ORDER BY id");
     select.run(on, rows::api_key).await
 }
 
-pub async fn stats(on: &Object, now: Timestamp) -> Read<Stats> {
+pub async fn stats(on: &Connection, now: Timestamp) -> Read<Stats> {
     let mut stats = Stats::default();
     let counts = "SELECT state, sum(n)::bigint FROM delivery_counts GROUP BY state";
     for row in query(on, counts, &[]).await? {
@@ -321,7 +325,7 @@ impl Select {
 
     pub async fn run<T>(
         &self,
-        on: &Object,
+        on: &Connection,
         read: impl Fn(&Row) -> Result<T, StoreError>,
     ) -> Read<Vec<T>> {
         let values: Vec<(&(dyn ToSql + Sync), Type)> = self
@@ -329,7 +333,7 @@ impl Select {
             .iter()
             .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
             .collect();
-        let found = on.query_typed(&self.sql, &values).await?;
+        let found = on.client().query_typed(&self.sql, &values).await?;
         Ok(rows::all(&found, read)?)
     }
 }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deadpool_postgres::Transaction;
 use tokio::try_join;
 use uuid::Uuid;
 
 use super::{
     Shared,
     claims::HeldClaim,
-    connect::{Failed, execute, query, settled},
+    connect::Failed,
+    connection::{Transaction, execute, query, settled},
     counts::{Counts, Writer},
     health,
     queue::Write,
@@ -62,7 +62,7 @@ impl Write for Records {
         } else {
             let connection = shared.writers.get().await?;
             settled(connection, async |connection| {
-                let transaction = connection.transaction().await?;
+                let transaction = connection.transaction();
                 let recorded = record(&transaction, shared, ours).await?;
                 transaction.commit().await?;
                 Ok(recorded)

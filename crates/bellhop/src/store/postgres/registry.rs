@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     alone::{Alone, Stop},
-    connect::{execute, query_opt},
+    connection::{execute, query_opt},
     rows,
 };
 use crate::{

@@ -1,9 +1,11 @@
 //! A clock that was set back. A plan is a time of day, so it would wait until the clock has come there once more.
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 
-use super::connect::{Failed, execute};
+use super::{
+    connect::Failed,
+    connection::{Transaction, execute},
+};
 use crate::{
     clock::to_ms,
     domain::health::{FIRST_OPEN, LONGEST_OPEN},

@@ -1,7 +1,6 @@
 //! What a run is about, and what it takes up next: read beside those who write.
 
 use bellhop_webhook::Action;
-use deadpool_postgres::Object;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use tokio_postgres::{
@@ -11,7 +10,8 @@ use tokio_postgres::{
 use uuid::Uuid;
 
 use super::{
-    connect::{Failed, query_opt},
+    connect::Failed,
+    connection::{Connection, query_opt},
     replay_rows, rows,
 };
 use crate::{
@@ -79,7 +79,7 @@ impl Query {
         self.values.extend(other.values);
     }
 
-    async fn run(self, on: &Object) -> Result<RowStream, Failed> {
+    async fn run(self, on: &Connection) -> Result<RowStream, Failed> {
         let mut sql = String::with_capacity(self.sql.len() + 2 * self.values.len());
         for (number, part) in self.sql.split('?').enumerate() {
             if number > 0 {
@@ -88,14 +88,14 @@ impl Query {
             }
             sql.push_str(part);
         }
-        Ok(on.query_typed_raw(&sql, self.values).await?)
+        Ok(on.client().query_typed_raw(&sql, self.values).await?)
     }
 }
 
 impl Walk {
     /// Over the deliveries that fit a filter and were there when they were counted.
     async fn over_deliveries(
-        on: &Object,
+        on: &Connection,
         filter: &DeliveryFilter,
         counted: Counted,
     ) -> Result<Self, Failed> {
@@ -139,7 +139,7 @@ impl Walk {
 
     /// Over the messages that a webhook wants and has no delivery of. `None` if there is no such webhook.
     async fn over_history(
-        on: &Object,
+        on: &Connection,
         webhook: WebhookId,
         integrations: Option<&[IntegrationId]>,
         counted: Counted,
@@ -251,7 +251,7 @@ const HISTORIES: Kind = Kind {
 
 /// The application of a webhook, when it was created, and the actions that it wants.
 async fn wanted(
-    on: &Object,
+    on: &Connection,
     id: WebhookId,
 ) -> Result<Option<(Uuid, i64, Vec<&'static str>)>, Failed> {
     let sql = "SELECT id, actions, profile, retry_schedule[1], application_id, created_ms FROM webhooks \
@@ -273,7 +273,7 @@ async fn wanted(
 
 /// What a run would be about.
 pub async fn count(
-    on: &Object,
+    on: &Connection,
     selection: &Selection,
     counted: Option<Counted>,
     now: Timestamp,
@@ -337,7 +337,7 @@ fn fitting(row: &Row) -> Result<Fitting, StoreError> {
 }
 
 /// The newest delivery, nil if there is none.
-async fn newest(on: &Object) -> Result<DeliveryId, Failed> {
+async fn newest(on: &Connection) -> Result<DeliveryId, Failed> {
     let newest = "SELECT id FROM deliveries ORDER BY id DESC LIMIT 1";
     let newest = query_opt(on, newest, &[]).await?;
     Ok(newest.map_or(Ok(DeliveryId(Uuid::nil())), |row| rows::id(&row, 0))?)
@@ -345,7 +345,7 @@ async fn newest(on: &Object) -> Result<DeliveryId, Failed> {
 
 /// Finds what a run has not passed, after a position. `None` if its webhook is gone.
 async fn slice(
-    on: &Object,
+    on: &Connection,
     run: &Replay,
     after: Option<Position>,
 ) -> Result<Option<Vec<Row>>, Failed> {
@@ -368,7 +368,7 @@ async fn slice(
 }
 
 /// What a run takes up next; `None` unless it is running.
-pub async fn next(on: &Object, id: ReplayId) -> Result<Option<ReplayStep>, Failed> {
+pub async fn next(on: &Connection, id: ReplayId) -> Result<Option<ReplayStep>, Failed> {
     let Some(run) = replay_rows::one(on, id).await? else {
         return Ok(None);
     };

@@ -1,10 +1,10 @@
 //! Runs, from their rows.
 
-use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::{Row, types::Type};
 
 use super::{
-    connect::{Failed, query, query_opt},
+    connect::Failed,
+    connection::{Ask, Connection, query, query_opt},
     read::Select,
     rows,
 };
@@ -19,14 +19,14 @@ const REPLAY: &str = "id, state, application_id, selection, newest, counted_ms, 
      (SELECT count(*) FROM deliveries d WHERE d.replay_id = replays.id)";
 
 /// The runs that are running.
-pub async fn running(on: &Object) -> Result<Vec<ReplayId>, Failed> {
+pub async fn running(on: &Connection) -> Result<Vec<ReplayId>, Failed> {
     let sql = "SELECT id FROM replays WHERE ended_ms IS NULL AND state = 'Running' ORDER BY id";
     let found = query(on, sql, &[]).await?;
     Ok(rows::all(&found, |row| rows::id(row, 0))?)
 }
 
 /// One run.
-pub async fn one(on: &impl GenericClient, id: ReplayId) -> Result<Option<Replay>, Failed> {
+pub async fn one(on: &impl Ask, id: ReplayId) -> Result<Option<Replay>, Failed> {
     let sql = format!("SELECT {REPLAY} FROM replays WHERE id = $1");
     let found = query_opt(on, &sql, &[&id.0]).await?;
     Ok(found.as_ref().map(replay).transpose()?)
@@ -34,7 +34,7 @@ pub async fn one(on: &impl GenericClient, id: ReplayId) -> Result<Option<Replay>
 
 /// Runs, newest first.
 pub async fn replays(
-    on: &Object,
+    on: &Connection,
     of: Option<ApplicationId>,
     page: Page,
 ) -> Result<Vec<Replay>, Failed> {

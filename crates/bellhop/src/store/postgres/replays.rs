@@ -1,13 +1,13 @@
 //! Runs: they are started, paused, resumed, canceled and moved on. One at a time of these for each run, whichever
 //! replica does it. What a run is about is locked before the row of the run, as records do it.
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
     alone::{Alone, Outcome, Stop, not_now},
-    connect::{Failed, execute, query, query_opt},
+    connect::Failed,
+    connection::{Transaction, execute, query, query_opt},
     record::lock,
     replay_rows, rows,
     walk::{Over, Taken, Walk, waiting},

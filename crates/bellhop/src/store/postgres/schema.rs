@@ -1,8 +1,9 @@
 //! Bringing the schema up to date.
 
-use deadpool_postgres::Object;
-
-use super::connect::{Failed, execute, query_opt};
+use super::{
+    connect::Failed,
+    connection::{Connection, batch, execute, query, query_opt},
+};
 use crate::{
     store::{StoreError, sealed::corrupt},
     vault::{Place, Vault, VaultError},
@@ -22,18 +23,18 @@ const MIGRATIONS: [&str; 6] = [
 const MIGRATION_LOCK: i64 = 0x62_65_6c_6c_68_6f_70;
 
 /// Migrates, in one transaction, while no other replica does. A newer schema is refused.
-pub async fn migrate(connection: &mut Object) -> Result<(), Failed> {
+pub async fn migrate(connection: &Connection) -> Result<(), Failed> {
     let known = MIGRATIONS.len() as u32;
-    let transaction = connection.transaction().await?;
-    transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
-        .await?;
-    transaction
-        .batch_execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
-        .await?;
-    let found = transaction
-        .query_opt("SELECT version FROM schema_version", &[])
-        .await?;
+    let transaction = connection.transaction();
+    query(
+        &transaction,
+        "SELECT pg_advisory_xact_lock($1)",
+        &[&MIGRATION_LOCK],
+    )
+    .await?;
+    let versions = "CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)";
+    batch(&transaction, versions).await?;
+    let found = query_opt(&transaction, "SELECT version FROM schema_version", &[]).await?;
     let found: u32 = match found {
         Some(row) => u32::try_from(row.get::<_, i64>(0)).unwrap_or(u32::MAX),
         None => 0,
@@ -42,41 +43,34 @@ pub async fn migrate(connection: &mut Object) -> Result<(), Failed> {
         return Err(StoreError::Newer { found, known }.into());
     }
     for migration in &MIGRATIONS[found as usize..] {
-        transaction.batch_execute(migration).await?;
+        batch(&transaction, migration).await?;
     }
     if found < known {
         let version = i64::from(known);
-        transaction
-            .execute("DELETE FROM schema_version", &[])
-            .await?;
-        transaction
-            .execute("INSERT INTO schema_version VALUES ($1)", &[&version])
-            .await?;
+        execute(&transaction, "DELETE FROM schema_version", &[]).await?;
+        let sql = "INSERT INTO schema_version VALUES ($1)";
+        execute(&transaction, sql, &[&version]).await?;
     }
-    Ok(transaction.commit().await?)
+    transaction.commit().await
 }
 
 /// Commits something that changes nothing.
-pub async fn prove(connection: &Object) -> Result<(), Failed> {
+pub async fn prove(connection: &Connection) -> Result<(), Failed> {
     let sql = "UPDATE schema_version SET version = version";
     execute(connection, sql, &[]).await?;
     Ok(())
 }
 
 /// Finds out whether this replica has the key that the database was sealed with. The first replica seals.
-pub async fn check_vault(connection: &Object, vault: &Vault) -> Result<(), Failed> {
+pub async fn check_vault(connection: &Connection, vault: &Vault) -> Result<(), Failed> {
     const PLAIN: &[u8] = b"bellhop";
     let place = Place {
         column: "vault_check.sealed",
         row: b"",
     };
     let sealed = vault.seal(place, PLAIN);
-    connection
-        .execute(
-            "INSERT INTO vault_check (is_here, sealed) VALUES (true, $1) ON CONFLICT DO NOTHING",
-            &[&sealed],
-        )
-        .await?;
+    let sql = "INSERT INTO vault_check (is_here, sealed) VALUES (true, $1) ON CONFLICT DO NOTHING";
+    execute(connection, sql, &[&sealed]).await?;
     let found = query_opt(connection, "SELECT sealed FROM vault_check", &[]).await?;
     let found = found.ok_or_else(|| corrupt("vault_check.sealed"))?;
     match vault.open(place, found.get(0)) {

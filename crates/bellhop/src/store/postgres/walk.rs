@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
     alone::Alone,
     backfill,
-    connect::{Failed, execute, query, query_opt},
+    connect::Failed,
+    connection::{Transaction, execute, query, query_opt},
     record::lock,
     rows,
 };

@@ -2,6 +2,7 @@
 
 mod as_a_whole;
 mod conformance;
+mod connecting;
 mod databases;
 mod migrating;
 mod model;

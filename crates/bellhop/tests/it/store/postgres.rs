@@ -21,14 +21,19 @@ use crate::support::random::SeededRandom;
 /// Names the cluster: its databases are made and dropped.
 const CLUSTER: &str = "TEST_POSTGRES_URL";
 
-/// The URL of the cluster, without a database; `None` if there is none.
+/// What a variable of the tests names.
 #[expect(
     clippy::disallowed_methods,
     reason = "it tells tests where they run, and is no setting of the server"
 )]
+pub fn named(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
+
+/// The URL of the cluster, without a database; `None` if there is none.
 pub fn cluster() -> Option<String> {
     static SAID: Once = Once::new();
-    let url = std::env::var(CLUSTER).ok();
+    let url = named(CLUSTER);
     if url.is_none() {
         SAID.call_once(|| {
             eprintln!(
@@ -67,7 +72,12 @@ impl TestDatabase {
 
     /// Where it is.
     pub fn url(&self) -> String {
-        format!("{}/{}", self.cluster, self.name)
+        self.url_at(&self.cluster, "sslmode=disable")
+    }
+
+    /// The same by another way to the cluster.
+    pub fn url_at(&self, cluster: &str, words: &str) -> String {
+        format!("{cluster}/{}?{words}", self.name)
     }
 }
 
@@ -129,6 +139,49 @@ impl Postgres {
     /// Where it is.
     pub fn url(&self) -> String {
         self.database.url()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.database.name()
+    }
+}
+
+/// A pooler in transaction mode in front of the cluster, as `cargo xtask test` starts one.
+pub fn pooler() -> Option<String> {
+    named("TEST_POSTGRES_POOLER")
+}
+
+/// The same store behind a pooler in transaction mode.
+pub struct Pooled(Postgres);
+
+impl Pooled {
+    fn url_of(database: &TestDatabase) -> String {
+        database.url_at(&pooler().unwrap(), "prepared_statements=off")
+    }
+}
+
+impl Database for Pooled {
+    fn is_there() -> bool {
+        cluster().is_some() && pooler().is_some()
+    }
+
+    async fn fresh() -> Self {
+        let database = TestDatabase::new().await;
+        let store = Some(Arc::new(open(&Self::url_of(&database), 1).await));
+        Self(Postgres { store, database })
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.0.store()
+    }
+
+    async fn reopen(&mut self) {
+        let store = self.0.store.take().unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        let url = Self::url_of(&self.0.database);
+        self.0.store = Some(Arc::new(open(&url, 1).await));
     }
 }
 

@@ -27,7 +27,7 @@ use proptest::{
 use super::{
     databases::{Database, InMemory, Sqlite},
     operating,
-    postgres::Postgres,
+    postgres::{Pooled, Postgres},
     steps::{End, Step, Steps, a_history},
     world::{ALL, attempted},
 };
@@ -63,6 +63,24 @@ proptest! {
                 .build()
                 .unwrap()
                 .block_on(async { Pair::<Postgres>::new().await.live(history).await });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(Config {
+        cases: cases(4),
+        ..config()
+    })]
+
+    #[test]
+    fn postgres_behind_a_pooler_is_the_model(history in a_history(40)) {
+        if Pooled::is_there() {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(async { Pair::<Pooled>::new().await.live(history).await });
         }
     }
 }

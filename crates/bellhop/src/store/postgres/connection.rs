@@ -1,0 +1,283 @@
+//! Connections and transactions, as the store uses them: statements are kept prepared, or never prepared, and sent one
+//! behind the other without waiting; a connection whose state is not known is thrown away.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use deadpool_postgres::{Object, Pool, PoolError, TimeoutType};
+use tokio_postgres::{
+    Row,
+    types::{IsNull, ToSql, Type},
+};
+
+use super::connect::{Address, Failed};
+use crate::store::StoreError;
+
+/// How long all statements of one transaction may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// After connecting has failed, nobody tries again for so long: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A statement's values.
+pub type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// A pool.
+pub struct Connections {
+    pool: Pool,
+    keeps: bool,
+    away: Mutex<Away>,
+}
+
+/// Whether the database is away.
+#[derive(Default)]
+struct Away {
+    until: Option<Instant>,
+    pause: Duration,
+}
+
+/// A connection of the pool.
+pub struct Connection {
+    object: Option<Object>,
+    /// Whether statements are kept prepared.
+    keeps: bool,
+    is_in_transaction: AtomicBool,
+}
+
+/// A transaction. It begins with its first statement, on the same way there. One that is not ended costs the
+/// connection.
+pub struct Transaction<'a>(&'a Connection);
+
+/// What statements are sent on.
+pub trait Ask: Sync {
+    /// The connection.
+    fn connection(&self) -> &Connection;
+    /// Whether a transaction has to begin first. Asked once: it does then.
+    fn begins(&self) -> bool;
+}
+
+impl Connections {
+    /// At most so many.
+    pub fn new(address: &Address, most: usize) -> Result<Self, StoreError> {
+        Ok(Self {
+            pool: address.pool(most)?,
+            keeps: address.keeps_statements(),
+            away: Mutex::default(),
+        })
+    }
+
+    /// One that is free, or a new one.
+    pub async fn get(&self) -> Result<Connection, StoreError> {
+        if self.pool.status().available == 0 && self.is_away() {
+            let text = "it could not be reached a moment ago";
+            return Err(StoreError::Database(text.into()));
+        }
+        let got = self.pool.get().await;
+        self.note(got.as_ref().err());
+        Ok(Connection {
+            object: Some(got?),
+            keeps: self.keeps,
+            is_in_transaction: AtomicBool::new(false),
+        })
+    }
+
+    /// Closes all that are free, and gives out none any more.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    fn is_away(&self) -> bool {
+        let away = self.away.lock().expect("no holder panics");
+        away.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn note(&self, failed: Option<&PoolError>) {
+        let is_away = matches!(
+            failed,
+            Some(PoolError::Backend(_) | PoolError::Timeout(TimeoutType::Create))
+        );
+        let mut away = self.away.lock().expect("no holder panics");
+        if is_away {
+            away.pause = (away.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            away.until = Some(Instant::now() + away.pause);
+        } else if failed.is_none() {
+            *away = Away::default();
+        }
+    }
+}
+
+impl Connection {
+    /// The client underneath.
+    pub fn client(&self) -> &Object {
+        self.object.as_ref().expect("it is taken only when dropped")
+    }
+
+    /// A transaction that has yet to begin.
+    pub fn transaction(&self) -> Transaction<'_> {
+        Transaction(self)
+    }
+
+    fn throw_away(&mut self) {
+        drop(self.object.take().map(Object::take));
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.is_in_transaction.load(Ordering::Relaxed) {
+            self.throw_away();
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Makes it durable. May be sent right behind statements whose answers are not there yet: if one of them has failed,
+    /// the database ends the transaction without effect.
+    pub async fn commit(&self) -> Result<(), Failed> {
+        self.end("COMMIT").await
+    }
+
+    /// Ends it without effect.
+    pub async fn rollback(&self) -> Result<(), Failed> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(&self, how: &str) -> Result<(), Failed> {
+        if self.0.is_in_transaction.load(Ordering::Relaxed) {
+            self.0.client().batch_execute(how).await?;
+            self.0.is_in_transaction.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl Ask for Connection {
+    fn connection(&self) -> &Connection {
+        self
+    }
+
+    fn begins(&self) -> bool {
+        false
+    }
+}
+
+impl Ask for Transaction<'_> {
+    fn connection(&self) -> &Connection {
+        self.0
+    }
+
+    fn begins(&self) -> bool {
+        !self.0.is_in_transaction.swap(true, Ordering::Relaxed)
+    }
+}
+
+async fn begin(on: &impl Ask) -> Result<(), tokio_postgres::Error> {
+    if on.begins() {
+        on.connection().client().batch_execute("BEGIN").await?;
+    }
+    Ok(())
+}
+
+/// Asks. The statement is kept prepared, where that is possible.
+pub async fn query(on: &impl Ask, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Failed> {
+    let Connection { keeps, .. } = on.connection();
+    let client = on.connection().client();
+    let (begun, found) = if *keeps {
+        let statement = client.prepare_cached(sql).await?;
+        tokio::join!(begin(on), client.query(&statement, values))
+    } else {
+        let typed = typed(values)?;
+        tokio::join!(begin(on), client.query_typed(sql, &typed))
+    };
+    begun?;
+    Ok(found?)
+}
+
+/// The same for at most one row.
+pub async fn query_opt(
+    on: &impl Ask,
+    sql: &str,
+    values: Values<'_>,
+) -> Result<Option<Row>, Failed> {
+    Ok(query(on, sql, values).await?.into_iter().next())
+}
+
+/// The same for a statement that answers with nothing. Says how many rows it changed.
+pub async fn execute(on: &impl Ask, sql: &str, values: Values<'_>) -> Result<u64, Failed> {
+    let Connection { keeps, .. } = on.connection();
+    let client = on.connection().client();
+    let (begun, changed) = if *keeps {
+        let statement = client.prepare_cached(sql).await?;
+        tokio::join!(begin(on), client.execute(&statement, values))
+    } else {
+        let typed = typed(values)?;
+        tokio::join!(begin(on), client.execute_typed(sql, &typed))
+    };
+    begun?;
+    Ok(changed?)
+}
+
+/// Several statements without values.
+pub async fn batch(on: &impl Ask, sql: &str) -> Result<(), Failed> {
+    let client = on.connection().client();
+    let (begun, done) = tokio::join!(begin(on), client.batch_execute(sql));
+    begun?;
+    Ok(done?)
+}
+
+/// All types that values of the store have.
+const TYPES: [Type; 12] = [
+    Type::UUID,
+    Type::INT8,
+    Type::TEXT,
+    Type::BYTEA,
+    Type::BOOL,
+    Type::INT2,
+    Type::FLOAT8,
+    Type::UUID_ARRAY,
+    Type::INT8_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::BYTEA_ARRAY,
+    Type::BOOL_ARRAY,
+];
+
+/// Values with their types: a statement that is not prepared has to name them.
+fn typed(values: Values<'_>) -> Result<Vec<(&(dyn ToSql + Sync), Type)>, Failed> {
+    let mut scratch = BytesMut::new();
+    let mut typed = Vec::with_capacity(values.len());
+    for value in values {
+        let fits = |kind: &&Type| {
+            scratch.clear();
+            let written: Result<IsNull, _> = value.to_sql_checked(kind, &mut scratch);
+            written.is_ok()
+        };
+        let kind = TYPES.iter().find(fits).ok_or_else(|| {
+            StoreError::Database("a value has no type that the store knows".into())
+        })?;
+        typed.push((*value, kind.clone()));
+    }
+    Ok(typed)
+}
+
+/// Waits for an answer of the database, but not for ever: one that was stopped keeps its connections open. Throws the
+/// connection away if its state is not known any more, or its server is not what it was.
+pub async fn settled<T>(
+    mut connection: Connection,
+    work: impl AsyncFnOnce(&Connection) -> Result<T, Failed>,
+) -> Result<T, Failed> {
+    let done = tokio::time::timeout(ANSWER_TIMEOUT, work(&connection)).await;
+    let done =
+        done.unwrap_or_else(|_| Err(StoreError::Database("no answer in time".into()).into()));
+    if let Err(failed) = &done
+        && !failed.is_refusal
+    {
+        connection.throw_away();
+    }
+    done
+}
