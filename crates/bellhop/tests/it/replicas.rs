@@ -20,8 +20,11 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
-    store::postgres::{TestDatabase, cluster, execute},
-    support::{receiver::Receiver, server::Server},
+    store::postgres::{TestDatabase, cluster, execute, pooler},
+    support::{
+        receiver::{Received, Receiver},
+        server::Server,
+    },
 };
 
 /// One key ring for all replicas.
@@ -30,8 +33,12 @@ const ENCRYPTION_KEY: &str = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f
 const WITHIN: Duration = Duration::from_secs(40);
 
 async fn replica(database: &TestDatabase) -> Server {
+    replica_at(&database.url()).await
+}
+
+async fn replica_at(url: &str) -> Server {
     Server::start(&[
-        ("BELLHOP_DATABASE_URL", &database.url()),
+        ("BELLHOP_DATABASE_URL", url),
         ("BELLHOP_ENCRYPTION_KEY", ENCRYPTION_KEY),
         ("BELLHOP_EGRESS_ALLOW", "127.0.0.0/8"),
     ])
@@ -285,4 +292,32 @@ async fn a_replica_with_another_key_does_not_start() {
     assert!(!output.status.success());
     assert!(said.contains("the same BELLHOP_ENCRYPTION_KEY"), "{said}");
     assert!(one.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_behind_a_pooler_deliver_in_order() {
+    let (Some(_), Some(pooler)) = (cluster(), pooler()) else {
+        return;
+    };
+    let database = TestDatabase::new().await;
+    let url = database.url_at(&pooler, "prepared_statements=off");
+    let (one, other) = (replica_at(&url).await, replica_at(&url).await);
+    let receiver = Receiver::start().await;
+    let application = one.application("Booking engine").await;
+    webhook(&one, &application, &receiver.url("/hooks")).await;
+    let made = other.integration(&application, "Front desk").await;
+    let id = made["Id"].as_str().unwrap();
+    for (server, command) in [(&one, "disable"), (&other, "enable"), (&one, "cancel")] {
+        let path = format!("/v1/integrations/{id}/{command}");
+        let (status, done) = server.ask(Method::POST, &path, Some(&json!({}))).await;
+        assert_eq!((status, &done["Changed"]), (200, &json!(true)), "{done}");
+    }
+    until("everything is delivered", async || {
+        let all = deliveries(&other).await;
+        all.len() == 4 && all.iter().all(|each| each["State"] == "Delivered")
+    })
+    .await;
+    let sequences: Vec<u64> = receiver.received().iter().map(Received::sequence).collect();
+    assert_eq!(sequences, [1, 2, 3, 4]);
+    assert!(one.end().await && other.end().await);
 }
