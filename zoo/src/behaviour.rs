@@ -5,6 +5,8 @@
 pub enum Behaviour {
     /// Answers every request with these bytes and keeps the connection.
     Answer(Vec<u8>),
+    /// Answers the requests in turn, over all connections, and those after the last with the last.
+    InTurn(Vec<Behaviour>),
     /// Answers one request and closes the connection.
     AnswerAndClose(Vec<u8>),
     /// Answers one request and resets the connection.

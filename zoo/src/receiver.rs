@@ -124,6 +124,11 @@ impl Shared {
         self.written.fetch_add(bytes, SeqCst);
     }
 
+    /// How many requests were read to their end.
+    pub fn received(&self) -> usize {
+        self.requests.lock().expect("no holder panics").len()
+    }
+
     pub fn note(&self, request: &[u8]) {
         let mut requests = self.requests.lock().expect("no holder panics");
         if requests.len() < MOST_REMEMBERED {

@@ -63,7 +63,7 @@ impl Script {
         }
         loop {
             let request = self.read_request(&mut stream).await?;
-            match &self.behaviour {
+            match self.answer_of(self.shared.received()) {
                 Behaviour::Answer(bytes) => self.write(&mut stream, bytes).await?,
                 Behaviour::AnswerAndClose(bytes) => {
                     self.write(&mut stream, bytes).await?;
@@ -104,8 +104,20 @@ impl Script {
                 Behaviour::Close
                 | Behaviour::Reset
                 | Behaviour::Blurt(_)
+                | Behaviour::InTurn(_)
                 | Behaviour::ReadSlowly => return pending().await,
             }
+        }
+    }
+
+    /// How the request is answered that came as so manieth.
+    fn answer_of(&self, number: usize) -> &Behaviour {
+        match &self.behaviour {
+            Behaviour::InTurn(answers) => answers
+                .get(number.saturating_sub(1))
+                .or(answers.last())
+                .unwrap_or(&Behaviour::Hang),
+            one => one,
         }
     }
 

@@ -40,7 +40,19 @@ fn redirects() -> Vec<Beast> {
         ("plain_http", "http://other.example.com/"),
         ("metadata", "http://169.254.169.254/latest/meta-data/"),
     ];
+    let hidden = [
+        ("user_info", "http://user:pass@127.0.0.1:9/"),
+        ("a_protocol_relative_host", "//other.example.com/"),
+        ("a_host_behind_backslashes", "\\\\other.example.com/"),
+    ];
     let mut beasts = Vec::new();
+    for (place, to) in hidden {
+        beasts.push(Beast::new(
+            format!("redirect_307_to_{place}"),
+            redirect(307, to),
+            Failed(&["redirect_refused"]),
+        ));
+    }
     for status in [301, 302, 303, 307, 308] {
         for (place, to) in places {
             beasts.push(Beast::new(

@@ -51,7 +51,7 @@ pub struct AttemptObject {
     cause: Option<&'static str>,
     /// The status that came back.
     status_code: Option<u16>,
-    /// More about the failure, for people.
+    /// More about the failure, and which redirects were followed, for people.
     detail: Option<String>,
     /// What was sent.
     request: RequestObject,

@@ -46,6 +46,8 @@ pub struct CreateWebhook {
     max_in_flight: Option<u32>,
     /// Most requests a second, 1 to 10000; no limit unless given.
     rate_limit: Option<u32>,
+    /// Whether 307 and 308 are followed, within the same origin and three times at most; false unless given.
+    follow_redirects: Option<bool>,
     /// Further headers. Their values are secrets and never shown again.
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     headers: Option<Headers>,
@@ -75,6 +77,8 @@ pub struct UpdateWebhook {
     #[schema(value_type = Option<u32>)]
     #[expect(clippy::option_option, reason = "absent, null and a number differ")]
     rate_limit: Option<Option<u32>>,
+    /// Whether 307 and 308 are followed, within the same origin and three times at most.
+    follow_redirects: Option<bool>,
     /// All further headers anew; `{}` for none.
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     headers: Option<Headers>,
@@ -100,6 +104,7 @@ impl CreateWebhook {
             retry_schedule: self.retry_schedule,
             max_in_flight: self.max_in_flight,
             rate_limit: self.rate_limit.map(Some),
+            follow_redirects: self.follow_redirects,
             headers: self.headers,
         };
         settings.check(checks, judge, Profile::Default)
@@ -147,6 +152,7 @@ impl UpdateWebhook {
             }),
             max_in_flight: self.max_in_flight,
             rate_limit: self.rate_limit,
+            follow_redirects: self.follow_redirects,
             headers: self.headers.map(|headers| check_headers(checks, headers)),
         }
     }

@@ -57,6 +57,8 @@ pub struct WebhookObject {
     max_in_flight: u32,
     /// Most requests a second; null for no limit.
     rate_limit: Option<u32>,
+    /// Whether 307 and 308 are followed, within the same origin and three times at most.
+    follow_redirects: bool,
     /// Further headers, their values masked.
     #[schema(value_type = std::collections::HashMap<String, String>)]
     headers: Headers,
@@ -277,6 +279,7 @@ impl WebhookObject {
             retry_schedule: webhook.retry_schedule.seconds().to_vec(),
             max_in_flight: webhook.max_in_flight,
             rate_limit: webhook.rate_limit,
+            follow_redirects: webhook.follow_redirects,
             headers: Headers(headers),
             health: HealthObject::at(webhook.health, now),
             created_utc: second(webhook.created),

@@ -146,6 +146,7 @@ impl Attempts {
         let request = PostRequest {
             timeout: webhook.timeout,
             secrets: &secrets,
+            follow_redirects: webhook.follow_redirects,
             ..PostRequest::new(target, headers, outgoing.body.clone())
         };
         let exchange = self.sender.post(request).await;
@@ -232,7 +233,7 @@ fn attempt(
     let duration = Duration::from_micros(exchange.timings.total_us);
     let remote = exchange.remote;
     let (detail, response) = match exchange.outcome {
-        Ok(response) => (None, Some(response)),
+        Ok(response) => (exchange.followed, Some(response)),
         Err(failure) => (Some(failure.detail), failure.response),
     };
     let response = response.map(|response| Response {

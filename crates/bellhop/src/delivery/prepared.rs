@@ -44,6 +44,8 @@ pub struct Prepared {
     pub max_in_flight: usize,
     /// Most requests a second, if limited.
     pub rate_limit: Option<u32>,
+    /// Whether a redirect within the same origin is followed.
+    pub follow_redirects: bool,
     /// When one of the secrets stops signing.
     valid_until: Option<Timestamp>,
 }
@@ -127,6 +129,7 @@ impl Prepared {
             schedule: webhook.retry_schedule.clone(),
             max_in_flight: webhook.max_in_flight as usize,
             rate_limit: webhook.rate_limit,
+            follow_redirects: webhook.follow_redirects,
             valid_until: webhook
                 .active_secrets(now)
                 .filter_map(|secret| secret.expires)

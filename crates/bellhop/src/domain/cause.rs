@@ -100,8 +100,8 @@ causes! {
         "The receiver's answer is larger than Bellhop reads.",
         "Let the receiver answer with a short body, or with none.";
     RedirectRefused, "redirect_refused",
-        "The receiver answered with a redirect, which Bellhop never follows.",
-        "Set the webhook's URL to the final address.";
+        "The receiver answered with a redirect that is not followed.",
+        "Set the webhook's URL to the final address. With FollowRedirects, 307 and 308 are followed within the same origin.";
     Gone, "gone",
         "The receiver answered 410 Gone, which switches the webhook off.",
         "Enable the webhook again when the receiver wants messages; what was held is then sent in order.";

@@ -74,7 +74,7 @@ pub struct Attempt {
     pub duration: Duration,
     /// Why it failed; `None` if it succeeded.
     pub cause: Option<Cause>,
-    /// More of that, for people. Holds no secret.
+    /// More of that, for people, and which redirects were followed. Holds no secret.
     pub detail: Option<String>,
     /// The signature that was sent.
     pub signature: String,

@@ -44,6 +44,8 @@ pub struct Webhook {
     pub max_in_flight: u32,
     /// Most requests a second, if limited.
     pub rate_limit: Option<u32>,
+    /// Whether a redirect within the same origin is followed (307 and 308).
+    pub follow_redirects: bool,
     /// Further headers, name and value. Values are secrets.
     pub headers: Vec<(String, SecretText)>,
     /// What signs, newest first.

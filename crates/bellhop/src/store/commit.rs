@@ -165,6 +165,8 @@ pub struct WebhookPatch {
     pub max_in_flight: Option<u32>,
     /// Most requests a second; `Some(None)` lifts the limit.
     pub rate_limit: Option<Option<u32>>,
+    /// Whether a redirect within the same origin is followed.
+    pub follow_redirects: Option<bool>,
     /// Further headers.
     pub headers: Option<Vec<(String, SecretText)>>,
 }
@@ -312,6 +314,7 @@ impl NewWebhook {
             retry_schedule: RetrySchedule::default(),
             max_in_flight: defaults::DEFAULT_MAX_IN_FLIGHT,
             rate_limit: None,
+            follow_redirects: false,
             headers: Vec::new(),
             secrets: vec![WebhookSecret {
                 text: self.secret,
@@ -352,6 +355,7 @@ impl WebhookPatch {
         set(&mut webhook.retry_schedule, self.retry_schedule);
         set(&mut webhook.max_in_flight, self.max_in_flight);
         set(&mut webhook.rate_limit, self.rate_limit);
+        set(&mut webhook.follow_redirects, self.follow_redirects);
         set(&mut webhook.headers, self.headers);
         if let Some((state, reason)) = self.state {
             // Whoever enables a webhook wants it sent to now.

@@ -7,7 +7,7 @@
 //! 3. [`Connector`] resolves a name at every connection, refuses it if any one of its addresses is refused,
 //!    connects to the judged addresses only, and looks at the connection's other end again.
 //!
-//! No proxies from the environment, no redirects, no hosts file, no search list.
+//! No proxies from the environment, no redirects of the HTTP library's, no hosts file, no search list.
 
 mod address;
 mod connect;

@@ -120,6 +120,7 @@ fn as_webhook(url: SecretText, secret: SecretText, now: Timestamp) -> Webhook {
         retry_schedule: RetrySchedule::default(),
         max_in_flight: 1,
         rate_limit: None,
+        follow_redirects: false,
         headers: Vec::new(),
         secrets: vec![WebhookSecret {
             text: secret,

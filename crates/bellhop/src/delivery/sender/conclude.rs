@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use super::{
@@ -23,6 +23,8 @@ pub struct Seen {
     pub reused: bool,
     pub answer: Option<Answer>,
     pub retry_after: Option<RetryAfter>,
+    /// Where a redirect that may be followed leads, as it was sent.
+    pub locations: Vec<HeaderValue>,
     /// When the request was written and when the response began.
     pub marks: Option<(Instant, Instant)>,
 }
@@ -64,6 +66,7 @@ pub fn conclude(end: End, seen: Seen, flight: &Flight, limits: Limits<'_>) -> Ex
         outcome,
         timings,
         remote: facts.map(|facts| facts.remote),
+        followed: None,
         connection_reused: reused,
         retry_after,
     }

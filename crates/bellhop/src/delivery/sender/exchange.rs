@@ -14,6 +14,8 @@ pub struct Exchange {
     pub outcome: Result<Response, SendFailure>,
     /// Where the time went.
     pub timings: Timings,
+    /// Which redirects were followed, for people, if any were. No secrets.
+    pub followed: Option<String>,
     /// The receiver's address, if a connection was made.
     pub remote: Option<IpAddr>,
     /// Whether an earlier connection carried the request.
@@ -49,7 +51,7 @@ pub struct SendFailure {
 }
 
 /// Where the time of an exchange went, in microseconds. What did not happen is `None`: a reused connection has no
-/// `dns_us`, `connect_us` and `tls_us`.
+/// `dns_us`, `connect_us` and `tls_us`. Where redirects were followed, each is the sum over the requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
     /// Resolving the name.

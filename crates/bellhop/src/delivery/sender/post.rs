@@ -3,13 +3,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, header::HOST};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode,
+    header::{HOST, LOCATION},
+};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{self, Client},
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     RetryAfter, Verdict,
@@ -83,6 +86,8 @@ pub struct PostRequest<'a> {
     /// What the kept response must not contain: access token, custom header values. The values in the URL's query
     /// are known already.
     pub secrets: &'a [&'a [u8]],
+    /// Whether a redirect within the same origin is followed (307 and 308).
+    pub follow_redirects: bool,
 }
 
 impl<'a> PostRequest<'a> {
@@ -97,6 +102,7 @@ impl<'a> PostRequest<'a> {
             response_limit: 64 * 1024,
             kept: 4 * 1024,
             secrets: &[],
+            follow_redirects: false,
         }
     }
 }
@@ -116,11 +122,13 @@ impl fmt::Debug for PostRequest<'_> {
 #[derive(Debug, Clone)]
 pub struct Sender {
     client: Client<Connector, Payload>,
+    pub(super) policy: Arc<EgressPolicy>,
 }
 
 impl Sender {
     /// A sender with an empty pool. Opens nothing and reads nothing yet.
     pub fn new(options: SenderOptions) -> Self {
+        let policy = Arc::clone(&options.policy);
         let connector = Connector::over(
             options.dial,
             options.policy,
@@ -134,14 +142,28 @@ impl Sender {
             .http1_max_buf_size(READ_BUFFER)
             .set_host(false)
             .build(connector);
-        Self { client }
+        Self { client, policy }
     }
 
-    /// Makes one POST. Always comes back, at the latest when the request's time is over.
+    /// Makes one POST, and follows its redirects if it may. Always comes back, at the latest when the request's time
+    /// is over.
     pub async fn post(&self, request: PostRequest<'_>) -> Exchange {
+        let deadline = Instant::now() + request.timeout;
+        if request.follow_redirects {
+            // Boxed: the future of all others stays as small as it was.
+            return Box::pin(self.post_along(request, deadline)).await;
+        }
+        self.post_once(request, deadline).await.0
+    }
+
+    /// Makes one POST. Answers also with where a redirect that may be followed leads.
+    pub(super) async fn post_once(
+        &self,
+        request: PostRequest<'_>,
+        deadline: Instant,
+    ) -> (Exchange, Vec<HeaderValue>) {
         let flight = Arc::new(Flight::new(request.connect_timeout));
         let timeout = request.timeout;
-        let deadline = flight.started + timeout;
         let of_query = request.target.query_values().iter().map(Vec::as_slice);
         let scrubber = Scrubber::new(request.secrets.iter().copied().chain(of_query));
         let limits = Limits {
@@ -159,7 +181,8 @@ impl Sender {
             let (cause, detail) = failure::of_timeout(flight.phase(), timeout);
             End::Failed(cause, detail)
         });
-        conclude(end, seen, &flight, limits)
+        let locations = std::mem::take(&mut seen.locations);
+        (conclude(end, seen, &flight, limits), locations)
     }
 
     async fn exchange(
@@ -169,6 +192,7 @@ impl Sender {
         flight: &Arc<Flight>,
         seen: &mut Seen,
     ) -> End {
+        let follows = request.follow_redirects;
         let response = match self.send(request, flight, seen).await {
             Ok(response) => response,
             Err((cause, detail)) => return End::Failed(cause, detail),
@@ -189,6 +213,9 @@ impl Sender {
             Verdict::Failure(Cause::RateLimited | Cause::Unavailable)
         ) {
             seen.retry_after = RetryAfter::of(&head.headers);
+        }
+        if follows && is_redirect(head.status) {
+            seen.locations = head.headers.get_all(LOCATION).iter().cloned().collect();
         }
         fault_point!("response-before");
         let read = answer.read(body, limits).await;
@@ -257,6 +284,11 @@ impl Sender {
             .is_some_and(|facts| facts.reused_by(flight.started));
         sent
     }
+}
+
+/// Whether it says: the same request, elsewhere (RFC 9110, 15.4.8 and 15.4.9).
+pub(super) const fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 307 | 308)
 }
 
 fn facts_of(error: &legacy::Error) -> Option<Arc<ConnectionFacts>> {

@@ -88,9 +88,9 @@ pub async fn create_webhook(alone: &mut Alone<'_>, new: &NewWebhook, at: Timesta
         &webhook,
         "INSERT INTO webhooks (id, application_id, url_sealed, description, actions, profile, state, state_reason, \
          timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
-         not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp) \
+         not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22)",
+         $22, $23)",
     )
     .await?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -216,8 +216,8 @@ async fn rewrite_webhook(alone: &Alone<'_>, webhook: Webhook) -> Outcome {
         "UPDATE webhooks SET application_id = $2, url_sealed = $3, description = $4, actions = $5, profile = $6, \
          state = $7, state_reason = $8, timeout_ms = $9, retry_schedule = $10, max_in_flight = $11, \
          rate_limit = $12, headers_sealed = $13, secrets_sealed = $14, created_ms = $15, not_before_ms = $16, \
-         revision = $17, failures = $18, failing_since_ms = $19, opened = $20, open_until_ms = $21, ramp = $22 \
-         WHERE id = $1",
+         revision = $17, failures = $18, failing_since_ms = $19, opened = $20, open_until_ms = $21, ramp = $22, \
+         follow_redirects = $23 WHERE id = $1",
     )
     .await?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -258,6 +258,7 @@ async fn write_webhook(alone: &Alone<'_>, webhook: &Webhook, sql: &str) -> Resul
             &i64::from(webhook.health.opened),
             &webhook.health.open_until.map(to_ms),
             &webhook.health.ramp.map(i64::from),
+            &webhook.follow_redirects,
         ],
     )
     .await?;

@@ -33,7 +33,7 @@ pub const NAMED: &str = "id, name, created_ms";
 /// Columns of [`webhook`].
 pub const WEBHOOK: &str = "id, application_id, url_sealed, description, actions, profile, state, state_reason, \
      timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
-     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp";
+     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects";
 /// Columns of [`integration`].
 pub const INTEGRATION: &str = "id, application_id, enterprise_id, name, is_enabled, created_ms, canceled_ms, \
      deleted_ms, sequence, service_id, service_name, token_hash, previous_token_hash, previous_token_until_ms";
@@ -178,6 +178,7 @@ pub fn webhook(row: &Row, vault: &Vault) -> Read<Webhook> {
         retry_schedule: schedule.ok_or_else(|| damaged(row, 9))?,
         max_in_flight: number(row, 10)?,
         rate_limit: number_or_null(row, 11)?,
+        follow_redirects: get(row, 22)?,
         headers: headers.map_or(Ok(Vec::new()), |sealed| open_headers(vault, id, sealed))?,
         secrets: open_secrets(vault, id, get(row, 13)?)?,
         created: moment(row, 14)?,
@@ -187,7 +188,7 @@ pub fn webhook(row: &Row, vault: &Vault) -> Read<Webhook> {
     })
 }
 
-/// How a webhook fares: the five columns from this one, in the order in which [`WEBHOOK`] ends.
+/// How a webhook fares: the five columns from this one, in the order of [`WEBHOOK`].
 pub fn health(row: &Row, from: usize) -> Read<Health> {
     Ok(Health {
         failures: number(row, from)?,

@@ -261,9 +261,10 @@ fn insert_webhook(
         .prepare_cached(
             "INSERT OR REPLACE INTO webhooks (id, application_id, url_sealed, description, actions, profile, state, \
              state_reason, timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, \
-             created_ms, not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp) \
+             created_ms, not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, \
+             follow_redirects) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-             ?21, ?22)",
+             ?21, ?22, ?23)",
         )?
         .execute(params![
             webhook.id,
@@ -288,6 +289,7 @@ fn insert_webhook(
             webhook.health.opened,
             webhook.health.open_until.map(to_ms),
             webhook.health.ramp,
+            webhook.follow_redirects,
         ])
 }
 

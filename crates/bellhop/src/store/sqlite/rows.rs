@@ -33,8 +33,8 @@ pub const NAMED: &str = "id, name, created_ms";
 /// Columns of [`webhook`].
 pub const WEBHOOK: &str = "id, application_id, url_sealed, description, actions, profile, state, state_reason, \
      timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
-     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp";
-/// Columns of [`health`]; the last ones of [`WEBHOOK`].
+     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects";
+/// Columns of [`health`]; the same are together in [`WEBHOOK`].
 pub const HEALTH: &str = "failures, failing_since_ms, opened, open_until_ms, ramp";
 /// Columns of [`integration`].
 pub const INTEGRATION: &str = "id, application_id, enterprise_id, name, is_enabled, created_ms, canceled_ms, \
@@ -89,6 +89,7 @@ pub fn webhook(row: &Row<'_>, vault: &Vault) -> Result<Webhook, StoreError> {
             .map_err(|_| corrupt("webhooks.retry_schedule"))?,
         max_in_flight: row.get(10)?,
         rate_limit: row.get(11)?,
+        follow_redirects: row.get(22)?,
         headers: headers.map_or(Ok(Vec::new()), |sealed| open_headers(vault, id, &sealed))?,
         secrets: open_secrets(vault, id, &row.get::<_, Vec<u8>>(13)?)?,
         created: from_ms(row.get(14)?),

@@ -12,13 +12,14 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
     include_str!("../../../../../migrations/sqlite/0004_replays.sql"),
     include_str!("../../../../../migrations/sqlite/0005_webhook_health.sql"),
     include_str!("../../../../../migrations/sqlite/0006_states.sql"),
+    include_str!("../../../../../migrations/sqlite/0007_redirects.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.

@@ -18,7 +18,7 @@ async fn settings_are_kept_and_shown() {
                 "Url": "https://hooks.example.com/in?secret=hush",
                 "Actions": ["IntegrationCreated", "IntegrationDeleted"],
                 "Profile": "2025", "Description": "Front desk", "TimeoutSeconds": 5,
-                "RetrySchedule": [0, 5, 300], "MaxInFlight": 4, "RateLimit": 10,
+                "RetrySchedule": [0, 5, 300], "MaxInFlight": 4, "RateLimit": 10, "FollowRedirects": true,
                 "Headers": { "X-Tenant": "hush" },
                 "Secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
             }),
@@ -30,7 +30,7 @@ async fn settings_are_kept_and_shown() {
         "Id": id, "ApplicationId": application, "Url": "https://hooks.example.com/in?…",
         "Description": "Front desk", "Actions": ["IntegrationCreated", "IntegrationDeleted"],
         "Profile": "2025", "State": "Enabled", "StateReason": null, "TimeoutSeconds": 5,
-        "RetrySchedule": [0, 5, 300], "MaxInFlight": 4, "RateLimit": 10,
+        "RetrySchedule": [0, 5, 300], "MaxInFlight": 4, "RateLimit": 10, "FollowRedirects": true,
         "Headers": { "X-Tenant": "…" }, "CreatedUtc": "2019-12-13T14:42:52Z",
         "Health": {
             "Circuit": "Closed", "ConsecutiveFailures": 0, "FailingSinceUtc": null, "OpenUntilUtc": null,
@@ -40,8 +40,7 @@ async fn settings_are_kept_and_shown() {
     let path = format!("/v1/webhooks/{id}");
     assert_eq!(app.get(&path).await.expect(200), expected);
 
-    let change =
-        json!({ "RateLimit": null, "Actions": [], "Headers": {}, "Url": "https://other.example/" });
+    let change = json!({ "RateLimit": null, "Actions": [], "Headers": {}, "Url": "https://other.example/", "FollowRedirects": false });
     let changed = app
         .operator(Method::PATCH, &path)
         .json(&change)
@@ -52,6 +51,7 @@ async fn settings_are_kept_and_shown() {
         ("RateLimit", Value::Null),
         ("Actions", json!([])),
         ("Headers", json!({})),
+        ("FollowRedirects", json!(false)),
         ("Url", json!("https://other.example/")),
     ] {
         expected[member] = value;

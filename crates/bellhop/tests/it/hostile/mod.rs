@@ -2,6 +2,7 @@
 
 mod headers;
 mod names;
+mod redirects;
 mod retry_after;
 mod urls;
 mod visit;

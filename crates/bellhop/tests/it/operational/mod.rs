@@ -1,5 +1,6 @@
 //! What the operator is told, from the cause to the operator's webhook and mailbox. Time is moved by hand.
 
+mod failing;
 mod python;
 
 use bellhop::{delivery::operational::Encryption, domain::secret_text::SecretText};

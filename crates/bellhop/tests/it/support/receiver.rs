@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use bytes::Bytes;
@@ -33,6 +36,8 @@ pub struct Scripted {
 /// One request as it came.
 #[derive(Debug, Clone)]
 pub struct Received {
+    /// Its path, with the query.
+    pub path: String,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its bytes.
@@ -43,6 +48,8 @@ pub struct Received {
 struct Shared {
     script: Mutex<VecDeque<Scripted>>,
     received: Mutex<Vec<Received>>,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
 }
 
 impl Receiver {
@@ -76,6 +83,11 @@ impl Receiver {
     /// From now on it answers with 204 again.
     pub fn forget_answers(&self) {
         self.shared.script.lock().unwrap().clear();
+    }
+
+    /// The most requests that were under way at a time.
+    pub fn most_open(&self) -> usize {
+        self.shared.most_open.load(SeqCst)
     }
 
     /// Everything that came, in order.
@@ -145,6 +157,12 @@ async fn answer(
     request: Request<Incoming>,
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let open = shared.open.fetch_add(1, SeqCst) + 1;
+    shared.most_open.fetch_max(open, SeqCst);
+    // So that all that is sent at the same time is here at the same time.
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
     let (head, body) = request.into_parts();
     let body = body
         .collect()
@@ -161,6 +179,7 @@ async fn answer(
         .body
         .replace("{echo}", &String::from_utf8_lossy(&body));
     shared.received.lock().unwrap().push(Received {
+        path: head.uri.to_string(),
         headers: head.headers,
         body,
     });
@@ -169,5 +188,6 @@ async fn answer(
     for (name, value) in scripted.headers {
         response.headers_mut().append(name, value.parse().unwrap());
     }
+    shared.open.fetch_sub(1, SeqCst);
     Ok(response)
 }

@@ -2,6 +2,7 @@
 
 mod exchanges;
 mod harm;
+mod redirects;
 mod transport;
 
 use std::{sync::Arc, time::Duration};

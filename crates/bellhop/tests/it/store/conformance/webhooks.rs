@@ -48,6 +48,7 @@ pub async fn a_webhook_begins_with_the_defaults<D: Database>(world: World<D>) {
     assert_eq!(webhook.retry_schedule, RetrySchedule::default());
     assert_eq!(webhook.max_in_flight, DEFAULT_MAX_IN_FLIGHT);
     assert_eq!((webhook.rate_limit, webhook.not_before), (None, None));
+    assert!(!webhook.follow_redirects);
     assert_eq!(webhook.headers, []);
     assert_eq!(webhook.secrets.len(), 1);
     assert_eq!(webhook.secrets[0].text.expose(), "whsec_first");
@@ -65,6 +66,7 @@ pub async fn every_setting_is_kept<D: Database>(mut world: World<D>) {
         retry_schedule: Some(RetrySchedule::try_new(vec![1, 2, 3]).unwrap()),
         max_in_flight: Some(7),
         rate_limit: Some(Some(9)),
+        follow_redirects: Some(true),
         headers: Some(vec![("x-key".into(), SecretText::new("secret"))]),
     };
     let new = new_webhook(&world, settings.clone());
