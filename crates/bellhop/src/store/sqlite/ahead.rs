@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::{batch::Batch, ready::Head, rows, values::text};
 use crate::{
     clock::from_ms,
-    id::{DeliveryId, WebhookId},
+    id::{DeliveryId, IntegrationId, WebhookId},
     store::{Claim, Fence, MessageBody, StoreError},
     vault::Vault,
 };
@@ -50,6 +50,15 @@ pub fn read_ahead(
         if batch.claims.wait_for_lane(webhook_id, row.get(1)?) {
             continue;
         }
+        // The same before either is claimed: the second is read when the first has ended.
+        let lane: IntegrationId = row.get(1)?;
+        let first = heads
+            .iter_mut()
+            .find(|head: &&mut Head| head.claim.integration_id == lane);
+        if let Some(first) = first {
+            first.is_waited_for = true;
+            continue;
+        }
         let due = from_ms(row.get(10)?);
         if due > now || heads.len() == most {
             until = due;
@@ -60,6 +69,7 @@ pub fn read_ahead(
                 due,
                 claim,
                 is_alone: false,
+                is_waited_for: false,
             }),
             Err(error) if heads.is_empty() => return Err(error),
             // Those before it are fine; it fails when it is the next.

@@ -111,7 +111,7 @@ impl Claims {
         self.held.insert(claim.delivery_id, held);
         let lane = Lane {
             holder: claim.delivery_id,
-            is_waited_for: false,
+            is_waited_for: head.is_waited_for,
         };
         self.lanes.insert(held.lane(), lane);
         claim

@@ -203,6 +203,7 @@ fn insert_delivery(
     apply.batch.ready.make(Head {
         due: first_try,
         is_alone: true,
+        is_waited_for: false,
         claim: Claim {
             delivery_id: id,
             fence: Fence(0),

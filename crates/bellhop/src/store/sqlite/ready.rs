@@ -46,6 +46,8 @@ pub struct Head {
     pub claim: Claim,
     /// Whether nothing of its lane waits behind it.
     pub is_alone: bool,
+    /// Whether another of its lane has a time too, and was passed over because of this one.
+    pub is_waited_for: bool,
 }
 
 /// What lies ready.
