@@ -95,6 +95,7 @@ impl Process {
             directory: Directory::new(store.clone(), policy),
             observer: Arc::new(NobodyCounts),
             max_in_flight: of.max_in_flight,
+            max_in_flight_per_host: of.max_in_flight,
         }));
         let overlap = Duration::from_hours(24);
         let lifecycle = Lifecycle::new(store.clone(), feed, clock, random, overlap);

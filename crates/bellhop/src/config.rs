@@ -53,6 +53,8 @@ pub struct Config {
     pub keep: Keep,
     /// Most requests to receivers at one time, over all webhooks.
     pub max_in_flight: usize,
+    /// Most requests at one time to one host.
+    pub max_in_flight_per_host: usize,
     /// How long requests in flight may take to end when the process is told to stop.
     pub drain: Duration,
     /// What is logged and how.
@@ -184,6 +186,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
             tombstones: reader.read("tombstone_retention_seconds", values::kept)?,
         },
         max_in_flight: reader.read("max_in_flight", values::count(1..=65_536))?,
+        max_in_flight_per_host: reader.read("max_in_flight_per_host", values::count(1..=65_536))?,
         drain: reader.read("drain_seconds", values::seconds(0..=600))?,
         log: Log {
             filter: reader.read("log", values::log_filter)?,

@@ -105,6 +105,7 @@ impl App {
             directory: Directory::new(store.clone(), policy.clone()),
             observer: observe,
             max_in_flight: config.max_in_flight,
+            max_in_flight_per_host: config.max_in_flight_per_host,
         }));
         let retention = Retention::new(store.clone(), parts.clock.clone(), config.keep);
         let replays = ReplayRunner::new(store.clone(), feed.clone(), parts.clock.clone());

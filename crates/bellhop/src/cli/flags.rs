@@ -41,9 +41,12 @@ pub struct SettingFlags {
     /// How long what was deleted is kept; 0 is for ever [default: 34560000].
     #[arg(long, value_name = "SECONDS")]
     tombstone_retention_seconds: Option<String>,
-    /// Most requests to receivers at one time [default: 256].
+    /// Most requests to receivers at one time [default: 2048].
     #[arg(long, value_name = "COUNT")]
     max_in_flight: Option<String>,
+    /// Most of them to one host [default: 512].
+    #[arg(long, value_name = "COUNT")]
+    max_in_flight_per_host: Option<String>,
     /// How long requests in flight may take to end at a stop [default: 20].
     #[arg(long, value_name = "SECONDS")]
     drain_seconds: Option<String>,
@@ -80,6 +83,7 @@ impl SettingFlags {
                 &self.tombstone_retention_seconds,
             ),
             ("max_in_flight", &self.max_in_flight),
+            ("max_in_flight_per_host", &self.max_in_flight_per_host),
             ("drain_seconds", &self.drain_seconds),
             ("log", &self.log),
             ("log_format", &self.log_format),

@@ -8,6 +8,7 @@ mod demo;
 mod failure;
 mod flags;
 mod log;
+mod open_files;
 mod openapi;
 pub mod receive;
 mod secret_input;

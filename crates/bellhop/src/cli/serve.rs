@@ -11,6 +11,7 @@ use super::{
     Code, Failure, banner,
     flags::SettingFlags,
     log::{self, Written},
+    open_files,
 };
 use crate::{
     app::{App, Parts},
@@ -37,6 +38,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let loaded = args.settings.load()?;
     let written = log::start(&loaded.config.log);
+    open_files::raise();
     let is_first_start = is_first_start(&loaded.config);
     let runtime = Runtime::new()?;
     let served = runtime.block_on(async {

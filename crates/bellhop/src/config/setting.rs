@@ -10,7 +10,7 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 20] = [
+pub const SETTINGS: [Setting; 21] = [
     plain("listen"),
     plain("data_dir"),
     secret("database_url"),
@@ -28,6 +28,7 @@ pub const SETTINGS: [Setting; 20] = [
     plain("delivery_retention_seconds"),
     plain("tombstone_retention_seconds"),
     plain("max_in_flight"),
+    plain("max_in_flight_per_host"),
     plain("drain_seconds"),
     plain("log"),
     plain("log_format"),

@@ -2,7 +2,8 @@
 //! retry holds no task, no connection and no transaction: it is a row with a time in it.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -13,9 +14,11 @@ use tokio::sync::mpsc;
 use super::{
     DeliveryObserver,
     attempt::Attempts,
-    line::{Line, Room},
-    prepared::Directory,
-    under_way::{Ended, ForWebhook, UnderWay, prepare},
+    line::{Line, Room, Turn},
+    prepared::{Directory, Prepared},
+    room::Standing,
+    turns::Turns,
+    under_way::{Ended, ForWebhook, Told, UnderWay, prepare},
 };
 use crate::{
     domain::retry::later,
@@ -30,6 +33,10 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 const MAX_WANTS: usize = 256;
 /// How long to wait after the store failed.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// Most webhooks that are being read at a time.
+const MAX_PREPARING: usize = 64;
+/// What is known of so many webhooks is kept while they have nothing to do.
+const MAX_REMEMBERED: usize = 20_000;
 
 /// What the dispatcher works with.
 #[derive(Debug)]
@@ -46,6 +53,8 @@ pub struct Parts {
     pub observer: Arc<dyn DeliveryObserver>,
     /// Most requests at a time, over all webhooks.
     pub max_in_flight: usize,
+    /// Most requests at a time to one host.
+    pub max_in_flight_per_host: usize,
 }
 
 /// Claims and sends.
@@ -53,34 +62,41 @@ pub struct Parts {
 pub struct Dispatcher {
     parts: Arc<Parts>,
     lines: HashMap<WebhookId, Line>,
-    /// Webhooks that may have something due now, each once, in turn.
-    ready: VecDeque<WebhookId>,
+    /// Webhooks that may have something due now, each once, and the room that there is.
+    turns: Turns,
     /// Webhooks that have something due later.
     later: BTreeSet<(Timestamp, WebhookId)>,
-    in_flight: usize,
+    /// When to look whether a request of a webhook takes long.
+    watched: BinaryHeap<Reverse<(Timestamp, WebhookId)>>,
+    /// How many webhooks are being read.
+    preparing: usize,
+    /// Beyond so many lines, those of idle webhooks are forgotten.
+    most_lines: usize,
     /// Claims whose attempts were not made or not recorded, until the store has taken them back.
     owed: Vec<(DeliveryId, Fence, WebhookId)>,
     /// The last time that it was.
     latest: Timestamp,
-    ended: mpsc::UnboundedSender<Ended>,
-    endings: mpsc::UnboundedReceiver<Ended>,
+    tell: mpsc::UnboundedSender<Told>,
+    told: mpsc::UnboundedReceiver<Told>,
 }
 
 impl Dispatcher {
     /// A dispatcher with nothing under way.
     pub fn new(parts: Arc<Parts>) -> Self {
-        let (ended, endings) = mpsc::unbounded_channel();
+        let (tell, told) = mpsc::unbounded_channel();
         Self {
+            turns: Turns::new(parts.max_in_flight, parts.max_in_flight_per_host),
             parts,
             lines: HashMap::new(),
-            ready: VecDeque::new(),
             later: BTreeSet::new(),
-            in_flight: 0,
+            watched: BinaryHeap::new(),
+            preparing: 0,
+            most_lines: MAX_REMEMBERED,
             owed: Vec::new(),
             // Nobody knows what time it was when the store was last used.
             latest: Timestamp::MAX,
-            ended,
-            endings,
+            tell,
+            told,
         }
     }
 
@@ -104,7 +120,7 @@ impl Dispatcher {
                 biased;
                 () = &mut stop => break,
                 _ = poll.tick() => self.look().await,
-                ended = self.endings.recv() => self.take_endings(ended).await,
+                told = self.told.recv() => self.take_told(told).await,
                 () = woken => {}
                 () = tokio::time::sleep(pause) => {}
             }
@@ -120,9 +136,9 @@ impl Dispatcher {
             self.plan(webhook, due);
         }
         let mut made = self.dispatch().await?;
-        while self.in_flight > 0 {
-            let ended = self.endings.recv().await;
-            self.take_endings(ended).await;
+        while self.is_waiting() {
+            let told = self.told.recv().await;
+            self.take_told(told).await;
             made += self.dispatch().await?;
         }
         Ok(made)
@@ -134,23 +150,26 @@ impl Dispatcher {
         loop {
             let now = self.parts.attempts.clock.now();
             self.gather(now);
-            let wants = self.wants();
+            self.watch(now);
+            let wants = self.wants(now);
             if wants.is_empty() {
                 return Ok(made);
             }
-            let webhooks: Vec<WebhookId> = wants.iter().map(|want| want.webhook_id).collect();
+            let wanted = wants.clone();
             fault_point!("claim-before");
             match self.parts.store.claim(ClaimRequest { now, wants }).await {
                 Ok(taken) => {
                     fault_point!("claim-after");
                     made += taken
                         .into_iter()
-                        .map(|of| self.start(of, now))
+                        .zip(wanted)
+                        .map(|(of, want)| self.start(of, want, now))
                         .sum::<usize>();
                 }
                 Err(error) => {
-                    for webhook in webhooks {
-                        self.make_ready(webhook);
+                    for Want { webhook_id, limit } in wanted {
+                        self.give_room_back(webhook_id, limit);
+                        self.make_ready(webhook_id);
                     }
                     return Err(error);
                 }
@@ -173,44 +192,96 @@ impl Dispatcher {
         }
     }
 
-    /// An equal share of the free room for each webhook that is ready and has room of its own.
-    fn wants(&mut self) -> Vec<Want> {
-        let free = self.parts.max_in_flight.saturating_sub(self.in_flight);
-        if free == 0 {
-            return Vec::new();
+    /// Webhooks with a request under way for long are slow from now on.
+    fn watch(&mut self, now: Timestamp) {
+        while let Some(Reverse((at, webhook))) = self.watched.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.watched.pop();
+            let Some(line) = self.lines.get_mut(&webhook) else {
+                continue;
+            };
+            line.is_watched = false;
+            if line.oldest_takes_long(now) {
+                self.turns.stand(line, Standing::Slow);
+            }
+            self.look_later(webhook, now);
         }
-        let share = (free / self.ready.len().max(1)).max(1);
-        let now = self.parts.attempts.clock.now();
-        let mut left = free;
+    }
+
+    fn look_later(&mut self, webhook: WebhookId, now: Timestamp) {
+        let line = self.lines.entry(webhook).or_default();
+        if let Some(at) = line.look_at(now).filter(|_| !line.is_watched) {
+            line.is_watched = true;
+            self.watched.push(Reverse((at, webhook)));
+        }
+    }
+
+    /// An equal share of the free room for each webhook that is ready and has room of its own. The room is in use from
+    /// now on; what is not needed of it is given back.
+    fn wants(&mut self, now: Timestamp) -> Vec<Want> {
         let mut wants = Vec::new();
-        while left > 0 && wants.len() < MAX_WANTS {
-            let Some(webhook_id) = self.ready.pop_front() else {
-                break;
-            };
-            let line = self.lines.entry(webhook_id).or_default();
-            line.is_ready = false;
-            let room = match line.room(now) {
-                Room::For(room) => room.min(share).min(left),
-                Room::WhenOneEnds => {
-                    line.has_more = true;
-                    continue;
+        for standing in self.turns.round() {
+            let share = self.turns.share(standing);
+            for _ in 0..self.turns.ready(standing) {
+                if wants.len() == MAX_WANTS {
+                    return wants;
                 }
-                Room::At(at) => {
-                    self.plan(webhook_id, at);
-                    continue;
+                let may_read = self.preparing < MAX_PREPARING;
+                let Some(webhook_id) = may_read.then(|| self.turns.next(standing)).flatten() else {
+                    break;
+                };
+                let limit = self.room_of(webhook_id, now).min(share);
+                if limit > 0 {
+                    let line = self.lines.entry(webhook_id).or_default();
+                    self.turns.began(line, limit);
+                    wants.push(Want { webhook_id, limit });
                 }
-            };
-            left -= room;
-            wants.push(Want {
-                webhook_id,
-                limit: room,
-            });
+            }
         }
         wants
     }
 
+    /// How many requests of a webhook may begin now. If none, it comes back when there is room.
+    fn room_of(&mut self, webhook: WebhookId, now: Timestamp) -> usize {
+        let line = self.lines.entry(webhook).or_default();
+        line.turn = Turn::None;
+        if line.limit.is_none() {
+            let Some(prepared) = self.parts.directory.newest(webhook) else {
+                self.prepare(webhook);
+                return 0;
+            };
+            self.turns.settle(line, &prepared, now);
+        }
+        match line.room(now) {
+            Room::For(room) => room.min(self.turns.room(webhook, line)),
+            Room::WhenOneEnds => {
+                line.has_more = true;
+                0
+            }
+            Room::At(at) => {
+                self.plan(webhook, at);
+                0
+            }
+        }
+    }
+
+    /// Reads a webhook of which nothing is known, so that its limits hold for its first request.
+    fn prepare(&mut self, webhook: WebhookId) {
+        self.lines.entry(webhook).or_default().turn = Turn::Prepares;
+        self.preparing += 1;
+        let (parts, tell) = (self.parts.clone(), self.tell.clone());
+        tokio::spawn(async move {
+            let now = parts.attempts.clock.now();
+            let prepared = parts.directory.prepare(webhook, now).await;
+            // The dispatcher is gone only when the process ends.
+            let _ = tell.send(Told::Prepared(webhook, prepared));
+        });
+    }
+
     /// Starts the attempts of what was taken of one webhook.
-    fn start(&mut self, taken: WebhookClaims, now: Timestamp) -> usize {
+    fn start(&mut self, taken: WebhookClaims, want: Want, now: Timestamp) -> usize {
         let WebhookClaims {
             webhook_id,
             revision,
@@ -219,6 +290,7 @@ impl Dispatcher {
             most_in_flight,
         } = taken;
         let n = claims.len();
+        self.give_room_back(webhook_id, want.limit - n);
         let line = self.lines.entry(webhook_id).or_default();
         line.most = most_in_flight.map(|most| most as usize);
         // What is due and was not given waits for requests that are not ours: asked again at once, it still would.
@@ -234,23 +306,19 @@ impl Dispatcher {
             );
             self.plan(webhook_id, if due <= now { soon } else { due });
         }
-        self.in_flight += n;
-        let ready = self.parts.directory.ready(webhook_id, revision, now);
-        let line = self.lines.entry(webhook_id).or_default();
-        line.in_flight += n;
-        if let Some(pace) = &mut line.pace {
-            pace.took(n);
-        }
-        if let Some(prepared) = &ready {
-            line.settle(prepared, now);
-        }
         if n == 0 {
-            self.forget_idle(webhook_id);
             return 0;
         }
+        let ready = self.parts.directory.ready(webhook_id, revision, now);
+        let line = self.lines.entry(webhook_id).or_default();
+        line.begin(n, now);
+        if let Some(prepared) = &ready {
+            self.turns.settle(line, prepared, now);
+        }
+        self.look_later(webhook_id, now);
         let under_way: Vec<UnderWay> = claims
             .iter()
-            .map(|claim| UnderWay::new(claim, self.ended.clone()))
+            .map(|claim| UnderWay::new(claim, now, self.tell.clone()))
             .collect();
         let parts = self.parts.clone();
         if let Some(prepared) = ready {
@@ -270,33 +338,87 @@ impl Dispatcher {
         n
     }
 
-    /// Takes an ending and all that have come with it.
-    async fn take_endings(&mut self, first: Option<Ended>) {
+    /// Takes what the dispatcher was told, and all that has come with it.
+    async fn take_told(&mut self, first: Option<Told>) {
         let now = self.parts.attempts.clock.now();
         let mut next = first;
-        while let Some(ended) = next {
-            self.in_flight -= 1;
-            let line = self.lines.entry(ended.webhook_id).or_default();
-            line.in_flight -= 1;
-            if let Some(webhook) = &ended.webhook {
-                line.settle(webhook, now);
+        while let Some(told) = next {
+            match told {
+                Told::Ended(ended) => self.take_ending(&ended, now),
+                Told::Prepared(webhook, prepared) => self.take_prepared(webhook, prepared, now),
             }
-            if std::mem::take(&mut line.has_more) {
-                self.make_ready(ended.webhook_id);
-            }
-            match ended.result {
-                Some(ForWebhook::More(None)) => self.make_ready(ended.webhook_id),
-                Some(ForWebhook::More(Some(at))) => self.plan(ended.webhook_id, at),
-                Some(ForWebhook::Nothing) => {}
-                None => {
-                    let (delivery, fence) = ended.claim;
-                    self.owed.push((delivery, fence, ended.webhook_id));
-                }
-            }
-            self.forget_idle(ended.webhook_id);
-            next = self.endings.try_recv().ok();
+            next = self.told.try_recv().ok();
         }
         self.give_back().await;
+        self.forget_idle();
+    }
+
+    fn take_ending(&mut self, ended: &Ended, now: Timestamp) {
+        let webhook = ended.webhook_id;
+        let line = self.lines.entry(webhook).or_default();
+        let standing = line.end(ended.begun, ended.shown, now);
+        self.turns.ended(line, 1);
+        self.turns.stand(line, standing);
+        let host = line.host.clone();
+        if let Some(prepared) = &ended.webhook {
+            self.turns.settle(line, prepared, now);
+        }
+        if std::mem::take(&mut line.has_more) {
+            self.make_ready(webhook);
+        }
+        self.wake_host(host.as_deref());
+        match ended.result {
+            Some(ForWebhook::More(None)) => self.make_ready(webhook),
+            Some(ForWebhook::More(Some(at))) => self.plan(webhook, at),
+            Some(ForWebhook::Nothing) => {}
+            None => {
+                let (delivery, fence) = ended.claim;
+                self.owed.push((delivery, fence, webhook));
+            }
+        }
+    }
+
+    fn take_prepared(
+        &mut self,
+        webhook: WebhookId,
+        prepared: Result<Option<Arc<Prepared>>, StoreError>,
+        now: Timestamp,
+    ) {
+        self.preparing -= 1;
+        let line = self.lines.entry(webhook).or_default();
+        line.turn = Turn::None;
+        match prepared {
+            Ok(Some(prepared)) => {
+                self.turns.settle(line, &prepared, now);
+                self.make_ready(webhook);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, %webhook, "a webhook could not be read; trying again");
+                self.plan(webhook, later(now, STORE_PAUSE));
+            }
+        }
+    }
+
+    /// Room that was given to a webhook is not needed.
+    fn give_room_back(&mut self, webhook: WebhookId, room: usize) {
+        if room == 0 {
+            return;
+        }
+        let line = self.lines.entry(webhook).or_default();
+        self.turns.ended(line, room);
+        let host = line.host.clone();
+        self.wake_host(host.as_deref());
+    }
+
+    /// Webhooks that waited for room of this host, and find it.
+    fn wake_host(&mut self, host: Option<&str>) {
+        for webhook in host.map_or_else(Vec::new, |host| self.turns.found_room(host)) {
+            if let Some(line) = self.lines.get_mut(&webhook) {
+                line.turn = Turn::None;
+            }
+            self.make_ready(webhook);
+        }
     }
 
     /// Gives claims back that nothing will come of. What the store does not take now is offered again every second: a
@@ -328,7 +450,11 @@ impl Dispatcher {
                 tracing::warn!(replanned, "the clock was set back; plans were moved along");
             }
             self.later.clear();
-            self.lines.values_mut().for_each(|line| line.later = None);
+            self.watched.clear();
+            for line in self.lines.values_mut() {
+                line.later = None;
+                line.is_watched = false;
+            }
         }
         self.latest = now;
         Ok(())
@@ -346,20 +472,22 @@ impl Dispatcher {
                 .for_each(|(webhook, at)| self.plan(webhook, at)),
             Err(error) => tracing::error!(%error, "the store did not say what is due"),
         }
+        self.forget_idle();
     }
 
     fn make_ready(&mut self, webhook: WebhookId) {
         let line = self.lines.entry(webhook).or_default();
-        if !line.is_ready {
-            line.is_ready = true;
-            self.ready.push_back(webhook);
+        // One that is being read, or waits for its host, comes back by itself.
+        if line.turn == Turn::None {
+            line.turn = Turn::Ready;
+            self.turns.join(line.standing, webhook);
         }
     }
 
     /// The webhook has something due at this moment; only the earliest is remembered.
     fn plan(&mut self, webhook: WebhookId, due: Timestamp) {
         let line = self.lines.entry(webhook).or_default();
-        if line.is_ready || line.later.is_some_and(|planned| planned <= due) {
+        if line.turn == Turn::Ready || line.later.is_some_and(|planned| planned <= due) {
             return;
         }
         if let Some(planned) = line.later.replace(due) {
@@ -368,18 +496,23 @@ impl Dispatcher {
         self.later.insert((due, webhook));
     }
 
-    /// Forgets a webhook with nothing under way and nothing planned, so that memory follows work.
-    fn forget_idle(&mut self, webhook: WebhookId) {
-        let is_idle = |line: &Line| {
-            line.in_flight == 0 && !line.is_ready && !line.has_more && line.later.is_none()
-        };
-        if self.lines.get(&webhook).is_some_and(is_idle) && self.lines.len() > MAX_WANTS {
-            self.lines.remove(&webhook);
+    /// Forgets webhooks with nothing under way and nothing planned when there are too many, so that memory follows work.
+    fn forget_idle(&mut self) {
+        if self.lines.len() > self.most_lines {
+            self.lines.retain(|_, line| !line.is_idle());
+            // Where most are busy, they are not all looked at again for each that is added.
+            self.most_lines = MAX_REMEMBERED.max(self.lines.len() * 2);
         }
     }
 
+    fn is_waiting(&self) -> bool {
+        self.turns.in_flight() > 0 || self.preparing > 0
+    }
+
     fn until_later(&self) -> Duration {
-        let Some((due, _)) = self.later.first() else {
+        let planned = self.later.first().map(|(due, _)| *due);
+        let watched = self.watched.peek().map(|Reverse((at, _))| *at);
+        let Some(due) = planned.into_iter().chain(watched).min() else {
             return POLL_EVERY;
         };
         let now = self.parts.attempts.clock.now();
@@ -391,14 +524,14 @@ impl Dispatcher {
     /// Lets what is under way end. What does not end in time is sent again after the next start.
     async fn drain(&mut self, limit: Duration) {
         let ended = tokio::time::timeout(limit, async {
-            while self.in_flight > 0 {
-                let ended = self.endings.recv().await;
-                self.take_endings(ended).await;
+            while self.is_waiting() {
+                let told = self.told.recv().await;
+                self.take_told(told).await;
             }
         });
         if ended.await.is_err() {
             tracing::warn!(
-                in_flight = self.in_flight,
+                in_flight = self.turns.in_flight(),
                 "attempts did not end in time; they are made again after the next start"
             );
         }

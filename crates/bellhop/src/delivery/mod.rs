@@ -9,7 +9,9 @@ mod pace;
 pub mod prepared;
 pub mod replays;
 pub mod retention;
+mod room;
 pub mod sender;
+mod turns;
 mod under_way;
 
 use std::time::Duration;

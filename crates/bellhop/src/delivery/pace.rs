@@ -32,13 +32,6 @@ impl Pace {
         }
     }
 
-    /// The same, after the one request that went before the limit was known.
-    pub fn after_one(per_second: u32, now: Timestamp) -> Self {
-        let mut pace = Self::new(per_second, now);
-        pace.took(1);
-        pace
-    }
-
     /// The same limit, or another from now on.
     pub fn limited(self, per_second: u32, now: Timestamp) -> Self {
         let is_same = (self.per_second - f64::from(per_second.max(1))).abs() < f64::EPSILON;

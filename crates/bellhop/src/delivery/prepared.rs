@@ -30,6 +30,8 @@ pub struct Prepared {
     pub revision: u64,
     /// Where to, or why not.
     pub target: Result<TargetUrl, UrlRefused>,
+    /// What is counted as one host: scheme, name and port. `None` if the URL is refused.
+    pub host: Option<Arc<str>>,
     /// What signs.
     pub signer: Signer,
     /// The headers that are the same in every request.
@@ -77,6 +79,12 @@ impl Directory {
             .cloned()
     }
 
+    /// The webhook as it was when it was last read, if it is remembered.
+    pub fn newest(&self, id: WebhookId) -> Option<Arc<Prepared>> {
+        let ready = self.ready.lock().expect("no holder panics");
+        ready.get(&id).cloned()
+    }
+
     /// Reads the webhook and makes it ready. `None` if it is gone.
     pub async fn prepare(
         &self,
@@ -115,9 +123,11 @@ impl Prepared {
             HeaderValue::from_static("application/json"),
         );
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        let target = policy.judge_url(webhook.url.expose());
         Self {
             revision: webhook.revision,
-            target: policy.judge_url(webhook.url.expose()),
+            host: target.as_ref().ok().map(|target| target.origin().into()),
+            target,
             signer: signer(webhook, now),
             headers,
             secrets: webhook

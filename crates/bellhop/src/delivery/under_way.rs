@@ -5,9 +5,12 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{dispatcher::Parts, prepared::Prepared};
+use super::{dispatcher::Parts, line::Shown, prepared::Prepared};
 use crate::{
-    domain::delivery::{Next, WebhookEffect},
+    domain::{
+        cause::Cause,
+        delivery::{Next, WebhookEffect},
+    },
     feed::Event,
     id::{DeliveryId, WebhookId},
     store::{Attempted, Claim, Fence, Recorded, StoreError},
@@ -18,6 +21,15 @@ const RECORD_PAUSE: Duration = Duration::from_millis(250);
 /// How often a record of an attempt is tried while the store fails.
 const RECORD_TRIES: u32 = 40;
 
+/// What the dispatcher is told.
+#[derive(Debug)]
+pub enum Told {
+    /// An attempt has ended.
+    Ended(Ended),
+    /// A webhook was read: ready to be sent to, or gone, or it could not be read.
+    Prepared(WebhookId, Result<Option<Arc<Prepared>>, StoreError>),
+}
+
 /// An attempt has ended, or was given up.
 #[derive(Debug)]
 pub struct Ended {
@@ -25,6 +37,10 @@ pub struct Ended {
     pub webhook: Option<Arc<Prepared>>,
     pub result: Option<ForWebhook>,
     pub claim: (DeliveryId, Fence),
+    /// When it was taken.
+    pub begun: Timestamp,
+    /// What it has shown of the receiver.
+    pub shown: Shown,
 }
 
 /// What came of it for the webhook.
@@ -55,17 +71,19 @@ pub async fn prepare(parts: &Parts, webhook: WebhookId) -> Option<Arc<Prepared>>
 #[derive(Debug)]
 pub struct UnderWay {
     ended: Option<Ended>,
-    to: mpsc::UnboundedSender<Ended>,
+    to: mpsc::UnboundedSender<Told>,
 }
 
 impl UnderWay {
-    /// Of this claim; the ending goes there.
-    pub fn new(claim: &Claim, to: mpsc::UnboundedSender<Ended>) -> Self {
+    /// Of this claim, taken at this moment; the ending goes there.
+    pub fn new(claim: &Claim, begun: Timestamp, to: mpsc::UnboundedSender<Told>) -> Self {
         let ended = Ended {
             webhook_id: claim.webhook_id,
             webhook: None,
             result: None,
             claim: (claim.delivery_id, claim.fence),
+            begun,
+            shown: Shown::Nothing,
         };
         Self {
             ended: Some(ended),
@@ -87,6 +105,11 @@ impl UnderWay {
             .observer
             .attempted(attempted.attempt.cause, attempted.attempt.duration);
         let (delivery, next) = (attempted.delivery_id, attempted.next);
+        let shown = match attempted.attempt.cause {
+            None => Shown::Success,
+            Some(Cause::Internal | Cause::Erased) => Shown::Nothing,
+            Some(_) => Shown::Failure,
+        };
         let held = matches!(attempted.effect, Some(WebhookEffect::Disable { .. }));
         let recorded = record(&parts, attempted).await;
         if held || next == Next::Failed {
@@ -98,6 +121,7 @@ impl UnderWay {
         }
         if let Some(ended) = &mut self.ended {
             ended.webhook = Some(webhook.clone());
+            ended.shown = shown;
             ended.result = match (recorded, next) {
                 (None, _) => None,
                 (Some(Recorded::Done { lane_goes_on: true }), _) => Some(ForWebhook::More(None)),
@@ -134,7 +158,7 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         if let Some(ended) = self.ended.take() {
             // The dispatcher is gone only when the process ends.
-            let _ = self.to.send(ended);
+            let _ = self.to.send(Told::Ended(ended));
         }
     }
 }

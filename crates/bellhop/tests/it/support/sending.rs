@@ -212,5 +212,6 @@ fn dispatcher(app: &TestApp, options: &SenderOptions) -> Dispatcher {
         directory: Directory::new(app.store.clone(), options.policy.clone()),
         observer: Arc::new(NotCounting),
         max_in_flight: 64,
+        max_in_flight_per_host: 64,
     }))
 }
