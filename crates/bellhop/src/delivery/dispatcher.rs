@@ -1,12 +1,7 @@
 //! The dispatcher: claims what is due, gives it to attempts, and knows only webhooks. A lane that waits for a
 //! retry holds no task, no connection and no transaction: it is a row with a time in it.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -14,7 +9,8 @@ use tokio::sync::mpsc;
 use super::{
     DeliveryObserver,
     attempt::Attempts,
-    line::{Line, Room, Turn},
+    line::{Room, Turn},
+    lines::Lines,
     prepared::{Directory, Prepared},
     room::Standing,
     turns::Turns,
@@ -35,8 +31,6 @@ const MAX_WANTS: usize = 256;
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 /// Most webhooks that are being read at a time.
 const MAX_PREPARING: usize = 64;
-/// What is known of so many webhooks is kept while they have nothing to do.
-const MAX_REMEMBERED: usize = 20_000;
 
 /// What the dispatcher works with.
 #[derive(Debug)]
@@ -61,17 +55,11 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Dispatcher {
     parts: Arc<Parts>,
-    lines: HashMap<WebhookId, Line>,
+    lines: Lines,
     /// Webhooks that may have something due now, each once, and the room that there is.
     turns: Turns,
-    /// Webhooks that have something due later.
-    later: BTreeSet<(Timestamp, WebhookId)>,
-    /// When to look whether a request of a webhook takes long.
-    watched: BinaryHeap<Reverse<(Timestamp, WebhookId)>>,
     /// How many webhooks are being read.
     preparing: usize,
-    /// Beyond so many lines, those of idle webhooks are forgotten.
-    most_lines: usize,
     /// Claims whose attempts were not made or not recorded, until the store has taken them back.
     owed: Vec<(DeliveryId, Fence, WebhookId)>,
     /// The last time that it was.
@@ -87,11 +75,8 @@ impl Dispatcher {
         Self {
             turns: Turns::new(parts.max_in_flight, parts.max_in_flight_per_host),
             parts,
-            lines: HashMap::new(),
-            later: BTreeSet::new(),
-            watched: BinaryHeap::new(),
+            lines: Lines::default(),
             preparing: 0,
-            most_lines: MAX_REMEMBERED,
             owed: Vec::new(),
             // Nobody knows what time it was when the store was last used.
             latest: Timestamp::MAX,
@@ -133,7 +118,7 @@ impl Dispatcher {
     pub async fn step(&mut self) -> Result<usize, StoreError> {
         self.notice_the_time().await?;
         for (webhook, due) in self.parts.store.due().await? {
-            self.plan(webhook, due);
+            self.lines.plan(webhook, due);
         }
         let mut made = self.dispatch().await?;
         while self.is_waiting() {
@@ -182,39 +167,19 @@ impl Dispatcher {
         for webhook in self.parts.feed.take_due() {
             self.make_ready(webhook);
         }
-        while let Some((due, webhook)) = self.later.first().copied().filter(|(due, _)| *due <= now)
-        {
-            self.later.remove(&(due, webhook));
-            if let Some(line) = self.lines.get_mut(&webhook) {
-                line.later = None;
-            }
+        while let Some(webhook) = self.lines.next_due(now) {
             self.make_ready(webhook);
         }
     }
 
     /// Webhooks with a request under way for long are slow from now on.
     fn watch(&mut self, now: Timestamp) {
-        while let Some(Reverse((at, webhook))) = self.watched.peek().copied() {
-            if at > now {
-                return;
-            }
-            self.watched.pop();
-            let Some(line) = self.lines.get_mut(&webhook) else {
-                continue;
-            };
-            line.is_watched = false;
+        while let Some(webhook) = self.lines.next_watched(now) {
+            let line = self.lines.of(webhook);
             if line.oldest_takes_long(now) {
                 self.turns.stand(line, Standing::Slow);
             }
-            self.look_later(webhook, now);
-        }
-    }
-
-    fn look_later(&mut self, webhook: WebhookId, now: Timestamp) {
-        let line = self.lines.entry(webhook).or_default();
-        if let Some(at) = line.look_at(now).filter(|_| !line.is_watched) {
-            line.is_watched = true;
-            self.watched.push(Reverse((at, webhook)));
+            self.lines.watch(webhook, now);
         }
     }
 
@@ -234,7 +199,7 @@ impl Dispatcher {
                 };
                 let limit = self.room_of(webhook_id, now).min(share);
                 if limit > 0 {
-                    let line = self.lines.entry(webhook_id).or_default();
+                    let line = self.lines.of(webhook_id);
                     self.turns.began(line, limit);
                     wants.push(Want { webhook_id, limit });
                 }
@@ -245,7 +210,7 @@ impl Dispatcher {
 
     /// How many requests of a webhook may begin now. If none, it comes back when there is room.
     fn room_of(&mut self, webhook: WebhookId, now: Timestamp) -> usize {
-        let line = self.lines.entry(webhook).or_default();
+        let line = self.lines.of(webhook);
         line.turn = Turn::None;
         if line.limit.is_none() {
             let Some(prepared) = self.parts.directory.newest(webhook) else {
@@ -261,7 +226,7 @@ impl Dispatcher {
                 0
             }
             Room::At(at) => {
-                self.plan(webhook, at);
+                self.lines.plan(webhook, at);
                 0
             }
         }
@@ -269,7 +234,7 @@ impl Dispatcher {
 
     /// Reads a webhook of which nothing is known, so that its limits hold for its first request.
     fn prepare(&mut self, webhook: WebhookId) {
-        self.lines.entry(webhook).or_default().turn = Turn::Prepares;
+        self.lines.of(webhook).turn = Turn::Prepares;
         self.preparing += 1;
         let (parts, tell) = (self.parts.clone(), self.tell.clone());
         tokio::spawn(async move {
@@ -291,7 +256,7 @@ impl Dispatcher {
         } = taken;
         let n = claims.len();
         self.give_room_back(webhook_id, want.limit - n);
-        let line = self.lines.entry(webhook_id).or_default();
+        let line = self.lines.of(webhook_id);
         line.most = most_in_flight.map(|most| most as usize);
         // What is due and was not given waits for requests that are not ours: asked again at once, it still would.
         let is_refused = n == 0 && line.in_flight == 0;
@@ -304,18 +269,19 @@ impl Dispatcher {
                     Duration::ZERO
                 },
             );
-            self.plan(webhook_id, if due <= now { soon } else { due });
+            self.lines
+                .plan(webhook_id, if due <= now { soon } else { due });
         }
         if n == 0 {
             return 0;
         }
         let ready = self.parts.directory.ready(webhook_id, revision, now);
-        let line = self.lines.entry(webhook_id).or_default();
+        let line = self.lines.of(webhook_id);
         line.begin(n, now);
         if let Some(prepared) = &ready {
             self.turns.settle(line, prepared, now);
         }
-        self.look_later(webhook_id, now);
+        self.lines.watch(webhook_id, now);
         let under_way: Vec<UnderWay> = claims
             .iter()
             .map(|claim| UnderWay::new(claim, now, self.tell.clone()))
@@ -350,12 +316,12 @@ impl Dispatcher {
             next = self.told.try_recv().ok();
         }
         self.give_back().await;
-        self.forget_idle();
+        self.lines.forget_idle();
     }
 
     fn take_ending(&mut self, ended: &Ended, now: Timestamp) {
         let webhook = ended.webhook_id;
-        let line = self.lines.entry(webhook).or_default();
+        let line = self.lines.of(webhook);
         let standing = line.end(ended.begun, ended.shown, now);
         self.turns.ended(line, 1);
         self.turns.stand(line, standing);
@@ -369,7 +335,7 @@ impl Dispatcher {
         self.wake_host(host.as_deref());
         match ended.result {
             Some(ForWebhook::More(None)) => self.make_ready(webhook),
-            Some(ForWebhook::More(Some(at))) => self.plan(webhook, at),
+            Some(ForWebhook::More(Some(at))) => self.lines.plan(webhook, at),
             Some(ForWebhook::Nothing) => {}
             None => {
                 let (delivery, fence) = ended.claim;
@@ -385,7 +351,7 @@ impl Dispatcher {
         now: Timestamp,
     ) {
         self.preparing -= 1;
-        let line = self.lines.entry(webhook).or_default();
+        let line = self.lines.of(webhook);
         line.turn = Turn::None;
         match prepared {
             Ok(Some(prepared)) => {
@@ -395,7 +361,7 @@ impl Dispatcher {
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(%error, %webhook, "a webhook could not be read; trying again");
-                self.plan(webhook, later(now, STORE_PAUSE));
+                self.lines.plan(webhook, later(now, STORE_PAUSE));
             }
         }
     }
@@ -405,7 +371,7 @@ impl Dispatcher {
         if room == 0 {
             return;
         }
-        let line = self.lines.entry(webhook).or_default();
+        let line = self.lines.of(webhook);
         self.turns.ended(line, room);
         let host = line.host.clone();
         self.wake_host(host.as_deref());
@@ -414,9 +380,7 @@ impl Dispatcher {
     /// Webhooks that waited for room of this host, and find it.
     fn wake_host(&mut self, host: Option<&str>) {
         for webhook in host.map_or_else(Vec::new, |host| self.turns.found_room(host)) {
-            if let Some(line) = self.lines.get_mut(&webhook) {
-                line.turn = Turn::None;
-            }
+            self.lines.of(webhook).turn = Turn::None;
             self.make_ready(webhook);
         }
     }
@@ -437,7 +401,7 @@ impl Dispatcher {
         }
         let retry = later(self.parts.attempts.clock.now(), STORE_PAUSE);
         for (_, _, webhook) in std::mem::take(&mut self.owed) {
-            self.plan(webhook, retry);
+            self.lines.plan(webhook, retry);
         }
     }
 
@@ -449,12 +413,7 @@ impl Dispatcher {
             if replanned > 0 {
                 tracing::warn!(replanned, "the clock was set back; plans were moved along");
             }
-            self.later.clear();
-            self.watched.clear();
-            for line in self.lines.values_mut() {
-                line.later = None;
-                line.is_watched = false;
-            }
+            self.lines.forget_times();
         }
         self.latest = now;
         Ok(())
@@ -469,39 +428,18 @@ impl Dispatcher {
         match self.parts.store.due().await {
             Ok(due) => due
                 .into_iter()
-                .for_each(|(webhook, at)| self.plan(webhook, at)),
+                .for_each(|(webhook, at)| self.lines.plan(webhook, at)),
             Err(error) => tracing::error!(%error, "the store did not say what is due"),
         }
-        self.forget_idle();
+        self.lines.forget_idle();
     }
 
     fn make_ready(&mut self, webhook: WebhookId) {
-        let line = self.lines.entry(webhook).or_default();
+        let line = self.lines.of(webhook);
         // One that is being read, or waits for its host, comes back by itself.
         if line.turn == Turn::None {
             line.turn = Turn::Ready;
             self.turns.join(line.standing, webhook);
-        }
-    }
-
-    /// The webhook has something due at this moment; only the earliest is remembered.
-    fn plan(&mut self, webhook: WebhookId, due: Timestamp) {
-        let line = self.lines.entry(webhook).or_default();
-        if line.turn == Turn::Ready || line.later.is_some_and(|planned| planned <= due) {
-            return;
-        }
-        if let Some(planned) = line.later.replace(due) {
-            self.later.remove(&(planned, webhook));
-        }
-        self.later.insert((due, webhook));
-    }
-
-    /// Forgets webhooks with nothing under way and nothing planned when there are too many, so that memory follows work.
-    fn forget_idle(&mut self) {
-        if self.lines.len() > self.most_lines {
-            self.lines.retain(|_, line| !line.is_idle());
-            // Where most are busy, they are not all looked at again for each that is added.
-            self.most_lines = MAX_REMEMBERED.max(self.lines.len() * 2);
         }
     }
 
@@ -510,13 +448,11 @@ impl Dispatcher {
     }
 
     fn until_later(&self) -> Duration {
-        let planned = self.later.first().map(|(due, _)| *due);
-        let watched = self.watched.peek().map(|Reverse((at, _))| *at);
-        let Some(due) = planned.into_iter().chain(watched).min() else {
+        let Some(at) = self.lines.next_time() else {
             return POLL_EVERY;
         };
         let now = self.parts.attempts.clock.now();
-        Duration::try_from(due.duration_since(now))
+        Duration::try_from(at.duration_since(now))
             .unwrap_or_default()
             .min(POLL_EVERY)
     }

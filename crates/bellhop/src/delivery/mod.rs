@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod dispatcher;
 pub mod egress;
 mod line;
+mod lines;
 pub mod operational;
 mod pace;
 pub mod prepared;

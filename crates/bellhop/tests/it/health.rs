@@ -15,11 +15,20 @@ struct Sick {
     integrations: Vec<String>,
 }
 
+/// Lets the webhook take so much that twelve lanes may be under way at once.
+async fn widen(sending: &mut Sending) {
+    for n in 0..8 {
+        sending.integration(&format!("earlier {n}")).await;
+    }
+    sending.drain().await;
+}
+
 impl Sick {
     async fn new(settings: Value) -> Self {
         let mut sending = Sending::start().await;
         let webhook = sending.webhook(settings).await;
         let path = format!("/v1/webhooks/{}", webhook["Id"].as_str().unwrap());
+        widen(&mut sending).await;
         let mut integrations = Vec::new();
         for n in 0..12 {
             integrations.push(sending.integration(&format!("integration {n}")).await);
@@ -106,6 +115,7 @@ async fn a_restart_does_not_forget_that_a_circuit_is_open() {
 async fn a_probe_is_never_earlier_than_retry_after_says() {
     let mut sending = Sending::start().await;
     sending.webhook(json!({ "RetrySchedule": [0, 1, 1] })).await;
+    widen(&mut sending).await;
     for n in 0..12 {
         sending.integration(&format!("integration {n}")).await;
     }

@@ -8,6 +8,7 @@ mod delivery_clock;
 mod deploy;
 mod health;
 mod hostile;
+mod isolation;
 mod operational;
 mod policies;
 mod readme;

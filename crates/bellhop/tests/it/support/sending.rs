@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 
 use super::{app::TestApp, random::SeededRandom, receiver::Receiver};
 
+/// Most requests at a time.
+pub const MAX_IN_FLIGHT: usize = 64;
+
 /// The app with a dispatcher that is stepped by hand, and a receiver.
 pub struct Sending {
     /// The API and the store.
@@ -180,6 +183,13 @@ impl Sending {
             .expect(200)
     }
 
+    /// Sends by itself from now on, until the task is aborted.
+    pub fn send_in_background(&mut self) -> tokio::task::JoinHandle<()> {
+        let fresh = dispatcher(&self.app, &self.options);
+        let dispatcher = std::mem::replace(&mut self.dispatcher, fresh);
+        tokio::spawn(dispatcher.run(std::future::pending(), Duration::ZERO))
+    }
+
     /// A process that died and came back: what was only in memory is gone.
     pub fn forget_everything_in_memory(&mut self) {
         self.dispatcher = dispatcher(&self.app, &self.options);
@@ -211,7 +221,7 @@ fn dispatcher(app: &TestApp, options: &SenderOptions) -> Dispatcher {
         },
         directory: Directory::new(app.store.clone(), options.policy.clone()),
         observer: Arc::new(NotCounting),
-        max_in_flight: 64,
-        max_in_flight_per_host: 64,
+        max_in_flight: MAX_IN_FLIGHT,
+        max_in_flight_per_host: MAX_IN_FLIGHT,
     }))
 }
