@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{assert_signed, body, types};
 use crate::support::operating::Operating;
 
-/// So many lanes, whose first attempts all fail.
+/// So many lanes, whose attempts fail until the circuit is open.
 async fn failing(lanes: usize) -> Operating {
     let mut operating = Operating::start().await;
     operating.sending.plain_webhook().await;
@@ -15,6 +15,7 @@ async fn failing(lanes: usize) -> Operating {
     }
     operating.sending.receiver.answers(vec![500; lanes]);
     operating.drain().await;
+    operating.sending.receiver.forget_answers();
     operating
 }
 
