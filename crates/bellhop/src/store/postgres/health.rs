@@ -33,7 +33,8 @@ pub struct Patient {
     /// As the row has it.
     before: Health,
     health: Health,
-    not_before: Option<Timestamp>,
+    /// Until when the receiver asked for a pause, and when it did.
+    pause: Option<(Timestamp, Timestamp)>,
     disabled: Option<String>,
 }
 
@@ -60,7 +61,7 @@ pub async fn lock(
             max_in_flight: rows::number(row, 2)?,
             before: health,
             health,
-            not_before: None,
+            pause: None,
             disabled: None,
         };
         Ok((rows::id(row, 0)?, patient))
@@ -105,7 +106,7 @@ impl Patient {
             .after(observed, attempted.next, attempted.effect.as_ref());
         self.health = diagnosis.health;
         if let Some(WebhookEffect::NotBefore(at)) = attempted.effect {
-            self.not_before = self.not_before.max(Some(at));
+            self.pause = self.pause.max(Some((at, attempted.at)));
         }
         if let Some(reason) = &diagnosis.disabled {
             self.state = WebhookState::Disabled;
@@ -115,12 +116,13 @@ impl Patient {
     }
 
     async fn write(&self, on: &Transaction<'_>, id: WebhookId) -> Result<(), Failed> {
-        if self.health == self.before && self.not_before.is_none() && self.disabled.is_none() {
+        if self.health == self.before && self.pause.is_none() && self.disabled.is_none() {
             return Ok(());
         }
         execute(
             on,
             "UPDATE webhooks SET failures = $2, failing_since_ms = $3, opened = $4, open_until_ms = $5, ramp = $6, \
+             asked_ms = CASE WHEN $7 > COALESCE(not_before_ms, 0) THEN $9 ELSE asked_ms END, \
              not_before_ms = GREATEST(not_before_ms, $7), \
              state = CASE WHEN $8::text IS NULL THEN state ELSE 'Disabled' END, \
              state_reason = COALESCE($8, state_reason), \
@@ -132,8 +134,9 @@ impl Patient {
                 &i64::from(self.health.opened),
                 &self.health.open_until.map(to_ms),
                 &self.health.ramp.map(i64::from),
-                &self.not_before.map(to_ms),
+                &self.pause.map(|(until, _)| to_ms(until)),
                 &self.disabled,
+                &self.pause.map(|(_, asked)| to_ms(asked)),
             ],
         )
         .await?;

@@ -49,8 +49,11 @@ pub fn affect_webhook(
     }
     if let Some(WebhookEffect::NotBefore(at)) = attempted.effect {
         connection
-            .prepare_cached("UPDATE webhooks SET not_before_ms = MAX(COALESCE(not_before_ms, 0), ?2) WHERE id = ?1")?
-            .execute(params![id, to_ms(at)])?;
+            .prepare_cached(
+                "UPDATE webhooks SET asked_ms = CASE WHEN ?2 > COALESCE(not_before_ms, 0) THEN ?3 ELSE asked_ms END, \
+                 not_before_ms = MAX(COALESCE(not_before_ms, 0), ?2) WHERE id = ?1",
+            )?
+            .execute(params![id, to_ms(at), to_ms(attempted.at)])?;
         batch.webhooks.forget(id);
     }
     if let Some(reason) = &diagnosis.disabled {

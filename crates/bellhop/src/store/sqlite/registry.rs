@@ -262,9 +262,9 @@ fn insert_webhook(
             "INSERT OR REPLACE INTO webhooks (id, application_id, url_sealed, description, actions, profile, state, \
              state_reason, timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, \
              created_ms, not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, \
-             follow_redirects) \
+             follow_redirects, asked_ms) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-             ?21, ?22, ?23)",
+             ?21, ?22, ?23, (SELECT asked_ms FROM webhooks WHERE id = ?1))",
         )?
         .execute(params![
             webhook.id,

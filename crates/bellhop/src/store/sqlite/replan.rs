@@ -5,29 +5,30 @@ use rusqlite::{Connection, params};
 
 use crate::{clock::to_ms, domain::health::FIRST_OPEN};
 
-/// The heads that were planned at a time which, by the clock, has not come yet: by the last attempt, or by the commit
-/// that made them. What they were to wait then, they wait from now. An attempt that was under way when the clock was
-/// set back has its plan before itself; what it waits is what the schedule says, at most.
-const FROM_THE_FUTURE: &str = "CREATE TEMP TABLE replanned AS \
-    SELECT p.id, p.webhook_id, p.planned_at_ms, CASE \
-        WHEN p.next_attempt_ms >= p.planned_at_ms THEN ?1 + p.next_attempt_ms - p.planned_at_ms \
-        ELSE MIN(p.next_attempt_ms, ?1 + 1200 * COALESCE(w.retry_schedule ->> p.tries, 0)) END AS next_attempt_ms \
-    FROM ( \
-        SELECT d.id, d.webhook_id, d.next_attempt_ms, d.tries, COALESCE( \
-            (SELECT a.started_ms FROM attempts a WHERE a.delivery_id = d.id AND a.number = d.attempt_count), \
-            d.created_ms) AS planned_at_ms \
-        FROM deliveries d WHERE d.next_attempt_ms IS NOT NULL AND d.next_attempt_ms > ?1) p \
-    JOIN webhooks w ON w.id = p.webhook_id WHERE p.planned_at_ms > ?1";
-
-const DELIVERIES: &str = "UPDATE deliveries SET next_attempt_ms = r.next_attempt_ms FROM replanned r \
+/// The heads that were planned by a clock that had gone further. One that was tried was planned by its last attempt: what
+/// it was to wait then, it waits from now. If its plan is before that attempt, the clock was set back before or meanwhile;
+/// what it waits is what the schedule says, at most. One that was never tried bears no time at which it became the head:
+/// by a clock that is right it waits no longer than before a first try.
+const DELIVERIES: &str = "UPDATE deliveries SET next_attempt_ms = r.next_attempt_ms FROM ( \
+        SELECT p.id, CASE \
+            WHEN p.attempt_count = 0 THEN ?1 + p.first_ms \
+            WHEN p.next_attempt_ms >= p.planned_at_ms THEN ?1 + p.next_attempt_ms - p.planned_at_ms \
+            ELSE MIN(p.next_attempt_ms, ?1 + 1200 * COALESCE(p.retry_schedule ->> p.tries, 0)) END AS next_attempt_ms \
+        FROM ( \
+            SELECT d.id, d.next_attempt_ms, d.tries, d.attempt_count, w.retry_schedule, \
+                1000 * (w.retry_schedule ->> 0) AS first_ms, COALESCE( \
+                (SELECT a.started_ms FROM attempts a WHERE a.delivery_id = d.id AND a.number = d.attempt_count), \
+                d.created_ms) AS planned_at_ms \
+            FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id \
+            WHERE d.next_attempt_ms IS NOT NULL AND d.next_attempt_ms > ?1) p \
+        WHERE CASE WHEN p.attempt_count = 0 THEN p.next_attempt_ms > ?1 + p.first_ms ELSE p.planned_at_ms > ?1 END) r \
     WHERE deliveries.id = r.id";
 
-/// A receiver's `Retry-After` bears no time at which it came. The newest plan was made no earlier; one that is later
-/// than the pause ends was made by a clock that was set back before, and says nothing of it.
-const WEBHOOKS: &str = "UPDATE webhooks SET not_before_ms = ?1 + MAX(0, not_before_ms - COALESCE( \
-        (SELECT MAX(r.planned_at_ms) FROM replanned r \
-            WHERE r.webhook_id = webhooks.id AND r.planned_at_ms <= webhooks.not_before_ms), not_before_ms)) \
-    WHERE not_before_ms > ?1 AND id IN (SELECT webhook_id FROM replanned)";
+/// Pauses that a receiver asked for. One from before it was kept when they were asked for lasts a day at most, as any does.
+const PAUSES: &str = "UPDATE webhooks SET not_before_ms = CASE \
+        WHEN asked_ms IS NULL THEN MIN(not_before_ms, ?1 + 86400000) \
+        ELSE ?1 + MAX(0, not_before_ms - asked_ms) END, asked_ms = ?1 \
+    WHERE not_before_ms > ?1 AND (asked_ms IS NULL OR asked_ms > ?1)";
 
 /// How long a circuit was to stay open is not known any more. A probe that comes soon harms nobody, and makes no delivery
 /// early: one that stays open until the clock has come there again would hold its webhook for as long.
@@ -38,11 +39,9 @@ const CIRCUITS: &str =
 pub fn replan(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<usize> {
     let now = to_ms(now);
     let transaction = connection.transaction()?;
-    transaction.execute(FROM_THE_FUTURE, params![now])?;
-    let replanned = transaction.execute(DELIVERIES, [])?;
-    transaction.execute(WEBHOOKS, params![now])?;
+    let replanned = transaction.execute(DELIVERIES, params![now])?;
+    transaction.execute(PAUSES, params![now])?;
     transaction.execute(CIRCUITS, params![now + FIRST_OPEN.as_millis() as i64])?;
-    transaction.execute("DROP TABLE temp.replanned", [])?;
     transaction.commit()?;
     Ok(replanned)
 }

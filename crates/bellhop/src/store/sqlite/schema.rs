@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
@@ -20,6 +20,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../../../../migrations/sqlite/0005_webhook_health.sql"),
     include_str!("../../../../../migrations/sqlite/0006_states.sql"),
     include_str!("../../../../../migrations/sqlite/0007_redirects.sql"),
+    include_str!("../../../../../migrations/sqlite/0008_pauses.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.

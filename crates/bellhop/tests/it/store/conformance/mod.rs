@@ -11,6 +11,7 @@ pub mod operating;
 pub mod reading;
 pub mod registry;
 pub mod remembering;
+pub mod replanning;
 pub mod replaying;
 pub mod retention;
 pub mod runs;
@@ -98,6 +99,16 @@ macro_rules! conformance {
                     a_lane_sends_one_at_a_time,
                     a_replayed_discarded_one_leaves_the_lane_waiting,
                     nothing_is_replayed_to_a_deleted_webhook,
+                ]
+                replanning: [
+                    a_retry_waits_as_long_as_it_was_to_wait,
+                    a_first_try_is_not_lost_in_the_future,
+                    what_became_the_head_in_the_future_is_not_lost_there,
+                    a_plan_that_the_clock_has_passed_stays,
+                    a_pause_of_the_receiver_lasts_as_long,
+                    a_pause_lasts_as_long_however_often_the_clock_is_set_back,
+                    a_circuit_asks_soon,
+                    what_waits_for_nobody_is_left_alone,
                 ]
                 operating: [
                     nothing_is_told_of_what_arrives_or_is_retried,

@@ -166,14 +166,20 @@ impl State {
         let settled = run.filter(|run| {
             !was_pending
                 || delivery.state != DeliveryState::Pending
-                || (is_replay && matches!(self.replays[run].selection, Selection::Deliveries(_)))
+                || (is_replay
+                    && self
+                        .replays
+                        .get(run)
+                        .is_some_and(|run| matches!(run.selection, Selection::Deliveries(_))))
         });
         if let Some(run) = settled {
             kept.replay_id = None;
-            let run = self.replays.get_mut(&run).unwrap();
-            match attempted.next {
-                Next::Delivered => run.succeeded += 1,
-                _ => run.failed += 1,
+            // It may have been canceled and purged meanwhile.
+            if let Some(run) = self.replays.get_mut(&run) {
+                match attempted.next {
+                    Next::Delivered => run.succeeded += 1,
+                    _ => run.failed += 1,
+                }
             }
         }
         let has_ended = was_pending && delivery.state != DeliveryState::Pending;
@@ -181,12 +187,12 @@ impl State {
         kept.attempts.push(attempted.attempt);
         let affected = self.webhook_mut(webhook).unwrap();
         affected.health = diagnosis.health;
-        if let Some(WebhookEffect::NotBefore(at)) = attempted.effect {
-            affected.not_before = affected.not_before.max(Some(at));
-        }
         if let Some(reason) = diagnosis.disabled {
             (affected.state, affected.state_reason) = (WebhookState::Disabled, Some(reason));
             affected.revision += 1;
+        }
+        if let Some(WebhookEffect::NotBefore(until)) = attempted.effect {
+            self.pause(webhook, until, attempted.at);
         }
         let goes_on = has_ended && self.advance(webhook, integration, attempted.at);
         let lane_goes_on = goes_on
@@ -214,5 +220,14 @@ impl State {
             .into_iter()
             .map(|(id, due)| (id, open_until(id).map_or(due, |until| due.max(until))))
             .collect()
+    }
+
+    /// The receiver asks for a pause; a longer one from before stays.
+    fn pause(&mut self, id: WebhookId, until: Timestamp, asked: Timestamp) {
+        let kept = self.webhooks.get_mut(&id).unwrap();
+        let before = &mut kept.webhook.not_before;
+        if before.is_none_or(|before| until > before) {
+            (*before, kept.asked) = (Some(until), Some(asked));
+        }
     }
 }

@@ -146,6 +146,7 @@ impl State {
                 let kept = KeptWebhook {
                     webhook: webhook.clone(),
                     deleted: None,
+                    asked: None,
                 };
                 self.webhooks.insert(webhook.id, kept);
                 Ok(Written::Webhook(Box::new(webhook)))

@@ -6,6 +6,7 @@ mod commit;
 mod operational;
 mod purge;
 mod read;
+mod replan;
 mod replays;
 mod selection;
 
@@ -74,6 +75,8 @@ struct State {
 struct KeptWebhook {
     webhook: Webhook,
     deleted: Option<Timestamp>,
+    /// When the receiver asked for the pause that the webhook has.
+    asked: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -188,7 +191,8 @@ impl State {
         };
         let first = self.webhooks.get(&webhook).map_or(at, |kept| {
             later(
-                head.delivery.created,
+                // A commit after now was made before the clock was set back.
+                head.delivery.created.min(at),
                 kept.webhook.retry_schedule.first_wait(),
             )
         });
@@ -227,6 +231,10 @@ impl Store for ModelStore {
             }
         }
         Ok(())
+    }
+
+    async fn replan(&self, now: Timestamp) -> Result<usize, StoreError> {
+        Ok(self.state().replan(now))
     }
 
     async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError> {
