@@ -20,7 +20,7 @@ use prometheus_client::{
 
 use crate::{
     domain::{cause::Cause, delivery::DeliveryState},
-    store::Stats,
+    store::{Purged, Stats},
 };
 
 mod process;
@@ -49,6 +49,7 @@ pub struct Metrics {
     http_duration: Family<RouteLabels, Histogram, MakeHistogram>,
     batch_size: Histogram,
     commit_seconds: Histogram,
+    purged: Family<KindLabels, Counter>,
     store: StoreGauges,
     /// A scrape sets the gauges and then reads them: one at a time.
     scraping: Mutex<Process>,
@@ -88,6 +89,11 @@ struct StateLabels {
     state: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct MakeHistogram;
 
@@ -116,6 +122,7 @@ impl Metrics {
             http_duration: Family::new_with_constructor(MakeHistogram),
             batch_size: Histogram::new(BATCH),
             commit_seconds: Histogram::new(SECONDS),
+            purged: Family::default(),
             store: StoreGauges::default(),
             scraping: Mutex::new(Process::register(&mut registry)),
             registry: Registry::default(),
@@ -161,6 +168,13 @@ impl Metrics {
     pub fn store_commit(&self, writes: usize, duration: Duration) {
         self.batch_size.observe(writes as f64);
         self.commit_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// Retention let go of that.
+    pub fn purged(&self, purged: &Purged) {
+        for (kind, rows) in kinds(purged) {
+            self.purged.get_or_create(&KindLabels { kind }).inc_by(rows);
+        }
     }
 
     /// All figures in the OpenMetrics text format, with these of the store.
@@ -261,6 +275,11 @@ impl Metrics {
             Unit::Seconds,
             self.commit_seconds.clone(),
         );
+        to.register(
+            "bellhop_purged",
+            "What retention let go of, by kind",
+            self.purged.clone(),
+        );
         to.register_with_unit(
             "bellhop_store_database",
             "Size of the database",
@@ -274,10 +293,20 @@ impl Metrics {
         for cause in Cause::ALL {
             drop(self.attempts.get_or_create(&attempt_labels(Some(*cause))));
         }
+        self.purged(&Purged::default());
         for state in DeliveryState::ALL {
             drop(self.store.deliveries.get_or_create(&state_labels(state)));
         }
     }
+}
+
+fn kinds(purged: &Purged) -> [(&'static str, u64); 4] {
+    [
+        ("deliveries", purged.deliveries),
+        ("tombstones", purged.tombstones),
+        ("replays", purged.replays),
+        ("others", purged.others),
+    ]
 }
 
 fn attempt_labels(cause: Option<Cause>) -> AttemptLabels {

@@ -110,6 +110,9 @@ impl ApiError {
             Noun::Delivery => {
                 " A delivery is purged some time after it has ended (delivery_retention_seconds)."
             }
+            Noun::Replay => {
+                " A replay is purged some time after it has ended (delivery_retention_seconds)."
+            }
             _ => "",
         };
         let mut error = Self::new(Code::NotFound, format!("There is no {noun} {id}.{why}"));

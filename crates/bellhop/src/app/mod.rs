@@ -103,11 +103,11 @@ impl App {
             feed: feed.clone(),
             attempts: attempts.clone(),
             directory: Directory::new(store.clone(), policy.clone()),
-            observer: observe,
+            observer: observe.clone(),
             max_in_flight: config.max_in_flight,
             max_in_flight_per_host: config.max_in_flight_per_host,
         }));
-        let retention = Retention::new(store.clone(), parts.clock.clone(), config.keep);
+        let retention = Retention::new(store.clone(), parts.clock.clone(), config.keep, observe);
         let replays = ReplayRunner::new(store.clone(), feed.clone(), parts.clock.clone());
         let lifecycle = Lifecycle::new(
             store.clone(),

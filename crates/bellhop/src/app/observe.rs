@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    delivery::DeliveryObserver, domain::cause::Cause, store::sqlite::StoreObserver,
+    delivery::{DeliveryObserver, retention::RetentionObserver},
+    domain::cause::Cause,
+    store::{Purged, sqlite::StoreObserver},
     telemetry::Metrics,
 };
 
@@ -26,5 +28,11 @@ impl DeliveryObserver for Observe {
 
     fn first_attempt(&self, after_commit: Duration) {
         self.metrics.first_attempt(after_commit);
+    }
+}
+
+impl RetentionObserver for Observe {
+    fn purged(&self, purged: &Purged) {
+        self.metrics.purged(purged);
     }
 }

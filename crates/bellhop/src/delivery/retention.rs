@@ -29,12 +29,19 @@ pub struct Keep {
     pub tombstones: Option<Duration>,
 }
 
+/// Who wants to know what was let go of.
+pub trait RetentionObserver: Send + Sync + std::fmt::Debug {
+    /// That went.
+    fn purged(&self, purged: &Purged);
+}
+
 /// Asks the store to let go of what is old.
 #[derive(Debug)]
 pub struct Retention {
     store: Arc<dyn Store>,
     clock: SharedClock,
     keep: Keep,
+    observer: Arc<dyn RetentionObserver>,
     /// When it last began with the oldest.
     began: Option<Timestamp>,
 }
@@ -59,11 +66,17 @@ impl Keep {
 
 impl Retention {
     /// Over this store.
-    pub fn new(store: Arc<dyn Store>, clock: SharedClock, keep: Keep) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: SharedClock,
+        keep: Keep,
+        observer: Arc<dyn RetentionObserver>,
+    ) -> Self {
         Self {
             store,
             clock,
             keep,
+            observer,
             began: None,
         }
     }
@@ -98,9 +111,11 @@ impl Retention {
             self.began = Some(now);
         }
         if purged.total() > 0 {
+            self.observer.purged(&purged);
             tracing::debug!(
                 deliveries = purged.deliveries,
                 tombstones = purged.tombstones,
+                replays = purged.replays,
                 others = purged.others,
                 "purged"
             );

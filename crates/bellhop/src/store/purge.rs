@@ -8,8 +8,8 @@ pub struct Purge {
     /// What time it is: what is remembered until an earlier moment may go.
     pub now: Timestamp,
     /// Deliveries that ended at this moment or earlier may go, with their attempts; `None`: none may. A delivery
-    /// that is pending never goes, nor one that is to be sent again. Operational messages of that age go as well,
-    /// whatever came of them.
+    /// that is pending never goes, nor one that is to be sent again. Replays of that age go as well, and
+    /// backfills but the newest of a webhook; and operational messages, whatever came of them.
     pub deliveries: Option<Timestamp>,
     /// What was deleted, or has expired, at this moment or earlier may go; `None`: none may. An integration goes
     /// with its messages, and once no delivery of it is left. A webhook goes once `deliveries` allows its
@@ -27,6 +27,8 @@ pub struct Purged {
     pub deliveries: u64,
     /// Integrations, webhooks and API keys that had been deleted or had expired.
     pub tombstones: u64,
+    /// Replays and backfills that had ended.
+    pub replays: u64,
     /// Rows of whatever else is kept for a time only: messages of integrations that went, idempotency records, operational
     /// messages.
     pub others: u64,
@@ -37,6 +39,6 @@ pub struct Purged {
 impl Purged {
     /// How much went.
     pub fn total(&self) -> u64 {
-        self.deliveries + self.tombstones + self.others
+        self.deliveries + self.tombstones + self.replays + self.others
     }
 }

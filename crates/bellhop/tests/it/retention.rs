@@ -1,8 +1,12 @@
 //! Retention, from the settings to what the API answers. Time is moved by hand.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use bellhop::{config::Config, delivery::retention::Retention, store::Purged};
+use bellhop::{
+    config::Config,
+    delivery::retention::{Retention, RetentionObserver},
+    store::Purged,
+};
 use serde_json::json;
 
 use crate::support::{app::text, sending::Sending};
@@ -10,10 +14,22 @@ use crate::support::{app::text, sending::Sending};
 const DAY: Duration = Duration::from_hours(24);
 const ALMOST_A_DAY: Duration = Duration::from_secs(86_399);
 
+#[derive(Debug)]
+struct NotCounting;
+
+impl RetentionObserver for NotCounting {
+    fn purged(&self, _: &Purged) {}
+}
+
 /// With the default settings.
 fn retention(sending: &Sending) -> Retention {
     let keep = Config::of_flags(vec![]).unwrap().keep;
-    Retention::new(sending.app.store.clone(), sending.app.clock.clone(), keep)
+    Retention::new(
+        sending.app.store.clone(),
+        sending.app.clock.clone(),
+        keep,
+        Arc::new(NotCounting),
+    )
 }
 
 /// Until nothing is left to purge.
@@ -23,6 +39,7 @@ async fn purge(retention: &mut Retention) -> Purged {
         let purged = retention.step().await.unwrap();
         all.deliveries += purged.deliveries;
         all.tombstones += purged.tombstones;
+        all.replays += purged.replays;
         all.others += purged.others;
         if !purged.has_more {
             return all;

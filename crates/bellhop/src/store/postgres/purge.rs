@@ -102,6 +102,7 @@ impl Slice<'_> {
         if let Some(until) = what.deliveries {
             self.operational_messages(until).await?;
             self.deliveries(until).await?;
+            self.replays(until).await?;
         }
         // Tombstones after all deliveries that may go: one that still has a delivery is left behind.
         if let Some(until) = what.tombstones.filter(|_| !self.is_full) {
@@ -113,6 +114,25 @@ impl Slice<'_> {
                 self.webhooks(until.min(deliveries)).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Runs that have ended. Their ids grow with time, so that what is younger is not looked at. The newest backfill of a
+    /// webhook stays: it says that the order of ids is not that of sequences there.
+    async fn replays(&mut self, until: Timestamp) -> Result<(), Failed> {
+        let bound = first_id_at(to_ms(until).saturating_add(1));
+        let n = execute(
+            self.on,
+            "DELETE FROM replays WHERE id IN (SELECT id FROM replays o WHERE id < $1 AND ended_ms <= $2 \
+             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE replay_id = o.id) \
+             AND (kind = 'Replay' OR EXISTS (SELECT 1 FROM replays n WHERE n.webhook_id = o.webhook_id \
+             AND n.kind = 'Backfill' AND n.id > o.id) OR NOT EXISTS (SELECT 1 FROM webhooks w \
+             WHERE w.id = o.webhook_id AND w.deleted_ms IS NULL)) ORDER BY id LIMIT $3)",
+            &[&bound, &to_ms(until), &SLICE],
+        )
+        .await?;
+        self.is_full |= n == SLICE as u64;
+        self.purged.replays += n;
         Ok(())
     }
 

@@ -98,6 +98,7 @@ impl Slice<'_> {
         if let Some(until) = what.deliveries {
             self.operational_messages(until)?;
             self.deliveries(until)?;
+            self.replays(until)?;
         }
         // Tombstones after all deliveries that may go: one that still has a delivery is left behind.
         if let Some(until) = what.tombstones.filter(|_| !self.is_full) {
@@ -150,6 +151,21 @@ impl Slice<'_> {
             values,
         )?;
         self.purged.others += n;
+        Ok(())
+    }
+
+    /// Runs that have ended. Their ids grow with time, so that what is younger is not looked at. The newest backfill of a
+    /// webhook stays: it says that the order of ids is not that of sequences there.
+    fn replays(&mut self, until: Timestamp) -> rusqlite::Result<()> {
+        let (n, _) = self.execute_some(
+            "DELETE FROM replays WHERE id IN (SELECT id FROM replays old WHERE id < ?1 AND ended_ms <= ?2 \
+             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE replay_id = old.id) \
+             AND (kind = 'Replay' OR EXISTS (SELECT 1 FROM replays newer WHERE newer.webhook_id = old.webhook_id \
+             AND newer.kind = 'Backfill' AND newer.id > old.id) OR NOT EXISTS (SELECT 1 FROM webhooks w \
+             WHERE w.id = old.webhook_id AND w.deleted_ms IS NULL)) ORDER BY id LIMIT ?3)",
+            params![first_id_at(just_after(until)), to_ms(until), SLICE],
+        )?;
+        self.purged.replays += n;
         Ok(())
     }
 

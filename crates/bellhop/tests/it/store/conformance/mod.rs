@@ -165,6 +165,8 @@ macro_rules! conformance {
                     messages_of_integrations_that_live_stay,
                     a_deleted_webhook_goes,
                     expired_keys_go,
+                    an_ended_replay_goes,
+                    the_newest_backfill_of_a_webhook_stays,
                     much_goes_a_little_at_a_time,
                     nothing_goes_that_is_kept_for_ever,
                 ]

@@ -9,11 +9,12 @@ use bellhop::{
         delivery::DeliveryState,
         integration::Command,
     },
-    id::DeliveryId,
-    store::{CommitError, IntegrationFilter, Noun, Purge, Purged, Write},
+    id::{DeliveryId, ReplayId},
+    store::{CommitError, IntegrationFilter, Noun, Purge, Purged, Selection, Write},
 };
 use jiff::Timestamp;
 
+use super::runs::{of_state, run, send_all, start, step};
 use crate::store::{
     databases::Database,
     world::{ALL, World},
@@ -42,6 +43,7 @@ async fn purge_all<D: Database>(world: &World<D>, mut what: Purge) -> Purged {
         let purged = world.store().purge(what).await.unwrap();
         all.deliveries += purged.deliveries;
         all.tombstones += purged.tombstones;
+        all.replays += purged.replays;
         all.others += purged.others;
         what.again = false;
         if !purged.has_more {
@@ -316,4 +318,62 @@ pub async fn nothing_goes_that_is_kept_for_ever<D: Database>(world: World<D>) {
     let discarded = world.lane(webhook, integration).await;
     let states = discarded.iter().map(|each| each.state);
     assert!(states.eq([DeliveryState::Discarded; 2]));
+}
+
+/// Steps a run and sends what it makes due, until it has ended.
+async fn end<D: Database>(world: &World<D>, id: ReplayId, webhook: bellhop::id::WebhookId) {
+    while run(world, id).await.ended.is_none() {
+        if world.store().next_of_replay(id).await.unwrap().is_some() {
+            step(world, id).await;
+        }
+        send_all(world, webhook).await;
+    }
+}
+
+async fn is_kept<D: Database>(world: &World<D>, id: ReplayId) -> bool {
+    world.store().replay(id).await.unwrap().is_some()
+}
+
+pub async fn an_ended_replay_goes<D: Database>(world: World<D>) {
+    let webhook = world.new_webhook().await;
+    world.new_integration().await;
+    send_all(&world, webhook).await;
+    let ended = start(&world, of_state(DeliveryState::Delivered)).await;
+    end(&world, ended, webhook).await;
+    let open = start(&world, of_state(DeliveryState::Delivered)).await;
+    world.clock.advance(ALMOST);
+    assert_eq!(purge(&world).await.replays, 0);
+    assert!(is_kept(&world, ended).await);
+    world.later();
+    assert_eq!(purge(&world).await.replays, 1);
+    assert!(!is_kept(&world, ended).await);
+    assert!(is_kept(&world, open).await, "it has not ended");
+}
+
+pub async fn the_newest_backfill_of_a_webhook_stays<D: Database>(mut world: World<D>) {
+    let integration = world.new_integration().await;
+    let webhook = world.new_webhook().await;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let history = Selection::History {
+            webhook_id: webhook,
+            integrations: None,
+        };
+        let id = start(&world, history).await;
+        end(&world, id, webhook).await;
+        runs.push(id);
+        world.later();
+    }
+    pass(&world);
+    assert_eq!(purge(&world).await.replays, 1);
+    assert!(!is_kept(&world, runs[0]).await);
+    assert!(is_kept(&world, runs[1]).await);
+    // The lane is in order after a restart as well.
+    world.database.reopen().await;
+    world.toggle(integration, 2).await;
+    let sent = send_all(&world, webhook).await;
+    assert_eq!(sent, [(integration, 2), (integration, 3)]);
+    // With its webhook it goes.
+    world.write(Write::DeleteWebhook { id: webhook }).await;
+    assert_eq!(purge(&world).await.replays, 1);
 }

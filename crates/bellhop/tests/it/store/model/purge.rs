@@ -2,8 +2,8 @@
 
 use bellhop::{
     domain::delivery::DeliveryState,
-    id::DeliveryId,
-    store::{Purge, Purged},
+    id::{DeliveryId, WebhookId},
+    store::{Purge, Purged, Replay, Selection},
 };
 use jiff::Timestamp;
 
@@ -18,6 +18,7 @@ impl State {
         if let Some(until) = what.deliveries {
             purged.others += self.purge_operational(until);
             self.purge_deliveries(until, &mut purged);
+            purged.replays += self.purge_replays(until);
         }
         if let Some(until) = what.tombstones {
             self.purge_integrations(until, &mut purged);
@@ -61,6 +62,34 @@ impl State {
             self.deliveries.remove(&id);
             purged.deliveries += 1;
         }
+    }
+
+    fn purge_replays(&mut self, until: Timestamp) -> u64 {
+        let newest = |webhook: WebhookId| {
+            let backfills = self.replays.values().filter(|run| {
+                matches!(&run.selection, Selection::History { webhook_id, .. } if *webhook_id == webhook)
+            });
+            backfills.map(|run| run.id).max()
+        };
+        let may_go = |run: &Replay| {
+            let is_needed = match &run.selection {
+                Selection::Deliveries(_) => false,
+                Selection::History { webhook_id, .. } => {
+                    self.webhook(*webhook_id).is_some() && newest(*webhook_id) == Some(run.id)
+                }
+            };
+            run.ended.is_some_and(|ended| ended <= until) && self.waiting(run.id) == 0 && !is_needed
+        };
+        let gone: Vec<_> = self
+            .replays
+            .values()
+            .filter(|run| may_go(run))
+            .map(|run| run.id)
+            .collect();
+        for id in &gone {
+            self.replays.remove(id);
+        }
+        gone.len() as u64
     }
 
     fn purge_integrations(&mut self, until: Timestamp, purged: &mut Purged) {

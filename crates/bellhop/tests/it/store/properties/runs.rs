@@ -127,7 +127,8 @@ impl<D: Database> Pair<D> {
         let mut got_on = false;
         for which in 0..self.runs.len() {
             let run = self.database.store().replay(self.runs[which]).await;
-            if run.unwrap().unwrap().state == ReplayState::Paused {
+            let is_paused = |run: Replay| run.state == ReplayState::Paused;
+            if run.unwrap().is_some_and(is_paused) {
                 self.command_run(which, ReplayCommand::Resume).await;
             }
             got_on |= self.step_run(which).await;
