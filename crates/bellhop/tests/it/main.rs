@@ -16,6 +16,7 @@ mod redirects;
 mod replays;
 mod replicas;
 mod retention;
+mod runs_killed;
 mod store;
 mod support;
 mod tidy;

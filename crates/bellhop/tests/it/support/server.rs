@@ -33,6 +33,7 @@ pub struct Server {
     /// Where it listens, as `127.0.0.1:port`.
     pub address: String,
     folder: TempDir,
+    settings: Vec<(String, String)>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -41,25 +42,15 @@ impl Server {
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
-        let log = File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_bellhop"))
-            .arg("serve")
-            .env_clear()
-            .env("BELLHOP_LISTEN", &address)
-            .env("BELLHOP_DATA_DIR", folder.path().join("data"))
-            .env("BELLHOP_OPERATOR_KEY", KEY)
-            .env("BELLHOP_LOG", "debug")
-            .envs(settings.iter().copied())
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<Vec<_>>();
         let mut server = Self {
-            child,
+            child: spawn(&address, folder.path(), &settings),
             address,
             folder,
+            settings,
             client: Client::builder(TokioExecutor::new()).build_http(),
         };
         server.ready().await;
@@ -69,6 +60,14 @@ impl Server {
         let made = server.ask(Method::PUT, &path, Some(&named)).await.0;
         assert!(made == 201 || made == 200);
         server
+    }
+
+    /// SIGKILL; then it is started again on the same data, and is ready.
+    pub async fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(&self.address, self.folder.path(), &self.settings);
+        self.ready().await;
     }
 
     async fn ready(&mut self) {
@@ -207,6 +206,29 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(address: &str, folder: &Path, settings: &[(String, String)]) -> Child {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .unwrap();
+    let settings = settings.iter().map(|(name, value)| (name, value));
+    Command::new(env!("CARGO_BIN_EXE_bellhop"))
+        .arg("serve")
+        .env_clear()
+        .env("BELLHOP_LISTEN", address)
+        .env("BELLHOP_DATA_DIR", folder.join("data"))
+        .env("BELLHOP_OPERATOR_KEY", KEY)
+        .env("BELLHOP_LOG", "debug")
+        .envs(settings)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 /// An address that was free just now.
