@@ -70,11 +70,12 @@ impl Part {
         Self::Backlog,
     ];
 
-    /// Those of the short form: all but the zoo, which does not hold yet, and the clock (`faults/README.md`).
-    pub const SHORT: [Self; 7] = [
+    /// Those of the short form: all but the zoo, which does not hold yet (`faults/README.md`).
+    pub const SHORT: [Self; 8] = [
         Self::Kills,
         Self::Points,
         Self::Network,
+        Self::Clock,
         Self::Disk,
         Self::Ambiguous,
         Self::Drain,

@@ -1,6 +1,10 @@
 //! What the commands of a run refer to: enterprises, an application, and three webhooks.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
 use serde_json::json;
@@ -16,6 +20,8 @@ use crate::{
 
 /// Enterprises that integrations are spread over.
 const ENTERPRISES: usize = 5;
+/// A circuit is resumed by hand when it has been open for so long: whatever was under way has ended by then.
+const OPEN_FOR: Duration = Duration::from_secs(1);
 /// Tries that a delivery has: so many that a flaky receiver takes it in the end.
 const TRIES: usize = 50;
 /// The six actions of the default profile.
@@ -104,6 +110,10 @@ pub struct Platform {
     /// Before each receiver, if harm is to be done there: by name.
     pub proxies: BTreeMap<&'static str, Proxy>,
     receivers: BTreeMap<&'static str, Receiver>,
+    /// Their ids, by name.
+    webhooks: BTreeMap<&'static str, String>,
+    /// Since when a circuit is open, as far as it was seen.
+    open_since: Mutex<BTreeMap<&'static str, Instant>>,
     stopwatch: Stopwatch,
     log: Mutex<Evidence>,
 }
@@ -132,6 +142,8 @@ impl Platform {
             enterprises,
             proxies: BTreeMap::new(),
             receivers: BTreeMap::new(),
+            webhooks: BTreeMap::new(),
+            open_since: Mutex::default(),
             stopwatch,
             log: Mutex::default(),
         };
@@ -180,8 +192,34 @@ impl Platform {
             waits_s,
             max_in_flight: plan.max_in_flight,
         }));
+        let id = answer.text("Id")?.to_owned();
+        self.webhooks.insert(plan.name, id);
         self.receivers.insert(plan.name, receiver);
         Ok(())
+    }
+
+    /// Does what a person does who has repaired a receiver: resumes the webhooks whose circuits are open, so that nobody
+    /// waits for them. Not one whose receiver asked for a pause: resuming it would end the pause.
+    pub async fn resume_open(&self, api: &Api) -> anyhow::Result<()> {
+        for (name, id) in &self.webhooks {
+            let path = format!("/v1/webhooks/{id}");
+            let shown = succeed(api, &Call::get(&path)).await?;
+            let is_open = shown.json["Health"]["Circuit"] != "Closed";
+            if self.is_open_for_long(name, is_open) && !self.receivers[name].asked_for_a_pause() {
+                succeed(api, &Call::post(&format!("{path}/resume"), json!({}))).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_open_for_long(&self, name: &'static str, is_open: bool) -> bool {
+        let mut open_since = self.open_since.lock().expect("no holder panics");
+        if !is_open {
+            open_since.remove(name);
+            return false;
+        }
+        let since = open_since.entry(name).or_insert_with(Instant::now);
+        since.elapsed() >= OPEN_FOR
     }
 
     /// Writes a line of the producer's log.

@@ -84,6 +84,19 @@ impl Receiver {
         self.address
     }
 
+    /// Whether a pause that it asked for may not be over.
+    pub fn asked_for_a_pause(&self) -> bool {
+        let arrivals = self.shared.arrivals.lock().expect("no holder panics");
+        let asked = |arrival: &Arrival| {
+            let answered = arrival.answered.as_ref()?;
+            Some((answered.at_us, answered.retry_after_s?))
+        };
+        let last = arrivals.iter().rev().find_map(asked);
+        last.is_some_and(|(at_us, wait_s)| {
+            self.shared.stopwatch.us() < at_us + (wait_s + 1) * 1_000_000
+        })
+    }
+
     /// What has arrived so far.
     pub fn arrivals(&self) -> Vec<Arrival> {
         self.shared

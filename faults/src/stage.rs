@@ -43,6 +43,8 @@ pub struct Setting {
     pub receivers: Receivers,
     /// Whether one stands before the API.
     pub harm_to_api: bool,
+    /// Whether circuits that are open at the end are resumed by hand, and not waited for.
+    pub resumes: bool,
     /// Longest from the last command until everything has arrived.
     pub settle_within: Duration,
 }
@@ -58,6 +60,7 @@ pub struct Stage {
     pub random: Random,
     producer: Arc<Producer>,
     workers: JoinSet<anyhow::Result<()>>,
+    resumes: bool,
     settle_within: Duration,
 }
 
@@ -98,6 +101,7 @@ impl Stage {
             random,
             producer,
             workers,
+            resumes: setting.resumes,
             settle_within: setting.settle_within,
         })
     }
@@ -131,6 +135,9 @@ impl Stage {
                 // The judge tells what is lost; this is for who looks on.
                 eprintln!("{} messages have not arrived", missing.len());
                 break;
+            }
+            if self.resumes {
+                self.platform.resume_open(&self.api).await?;
             }
             // A look at a long log takes longer.
             tokio::time::sleep(LOOK_EVERY.max(looked.elapsed() * 5)).await;

@@ -22,6 +22,7 @@ fn setting(options: &Options) -> Setting {
         environment: Vec::new(),
         receivers: Receivers::default(),
         harm_to_api: false,
+        resumes: false,
         settle_within: options.settle_within,
     }
 }

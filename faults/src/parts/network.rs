@@ -36,6 +36,8 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
             behind_proxies: true,
             ..Receivers::default()
         },
+        // Otherwise the harm meets closed doors for most of the time.
+        resumes: true,
         ..setting(options)
     };
     let stage = Stage::set(&setting, folder).await?;
@@ -49,6 +51,7 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
         tokio::time::sleep(Duration::from_millis(LASTS_MS)).await;
         stage.platform.proxies.values().for_each(Proxy::heal);
         stage.platform.note_fault(kind, began_us, true);
+        stage.platform.resume_open(&stage.api).await?;
     }
     stage.finish().await
 }
