@@ -6,6 +6,9 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tempfile::TempDir;
 
+use crate::postgres::Cluster;
+use crate::server::Program;
+
 /// Measures Bellhop.
 #[derive(Parser)]
 #[command(name = "bench")]
@@ -52,6 +55,8 @@ pub struct RunOptions {
     /// The server's binary, built for release
     #[arg(long, value_name = "FILE")]
     pub bellhop: PathBuf,
+    #[command(flatten)]
+    pub postgres: Option<Cluster>,
     /// Messages of one round end to end (the raw ceiling takes five times as many)
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub messages: u64,
@@ -101,6 +106,14 @@ impl RunOptions {
     pub fn wants(&self, scenario: Scenario) -> bool {
         let only_others = self.soak.is_some() || self.isolation || !self.backlog.is_empty();
         !only_others && !self.skip.contains(&scenario)
+    }
+
+    /// What is started to be measured.
+    pub fn program(&self) -> Program<'_> {
+        Program {
+            bellhop: &self.bellhop,
+            postgres: self.postgres.as_ref(),
+        }
     }
 
     pub fn messages(&self) -> u64 {

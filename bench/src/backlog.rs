@@ -11,6 +11,7 @@ use crate::arguments::RunOptions;
 use crate::connection::Connection;
 use crate::measure::{Size, now_ns};
 use crate::platform::{Member, Platform};
+use crate::postgres::ClusterMeter;
 use crate::report::{megabytes, rate, row, us};
 use crate::server::Server;
 use crate::sink::Arrival;
@@ -26,11 +27,14 @@ pub struct Backlog {
     /// Create commands to another application, durable and delivered, while the backlog is held.
     pub beside_per_second: f64,
     pub beside_server_cpu_us: f64,
+    /// On PostgreSQL: of all its processes.
+    pub beside_postgres_cpu_us: Option<f64>,
     /// After its webhook was resumed: the whole, the first and the last messages of it.
     pub drained_per_second: f64,
     pub first_per_second: f64,
     pub last_per_second: f64,
     pub drain_server_cpu_us: f64,
+    pub drain_postgres_cpu_us: Option<f64>,
     /// From the answer to `resume` to the first arrival.
     pub first_after_ms: f64,
     pub peak_rss_kib: u64,
@@ -56,7 +60,7 @@ pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Vec<Ba
 
 async fn measure(options: &RunOptions, data: &Path, pending: u64) -> anyhow::Result<Backlog> {
     let sink = SinkControl::start()?;
-    let server = Server::start(&options.bellhop, data).await?;
+    let server = Server::start(options.program(), data).await?;
     let mut platform = Platform::set_up(&server, &sink).await?;
     platform.tell_webhook("pause").await?;
     let fill = platform.plan(&server, pending, options.connections);
@@ -67,20 +71,24 @@ async fn measure(options: &RunOptions, data: &Path, pending: u64) -> anyhow::Res
     let mut api = Connection::open(server.address()).await?;
     let other = Member::join(&mut api, sink.address()).await?;
     beside.application_ids = vec![other.application_id];
-    let cpu = server.cpu()?;
+    let (cpu, postgres) = (server.cpu()?, server.database_cpu()?);
     let load = beside.carry_out().await?;
     let statistics = sink.wait_for(messages).await?;
     judge(&statistics)?;
     let beside_server_cpu_us = cpu.us_per_message(messages)?;
+    let of_postgres = |meter: ClusterMeter| meter.us_per_message(messages);
+    let beside_postgres_cpu_us = postgres.map(of_postgres).transpose()?;
     let beside_per_second = per_second(messages, load.first_sent_ns, statistics.last_ns);
 
     sink.reset().await?;
-    let cpu = server.cpu()?;
+    let (cpu, postgres) = (server.cpu()?, server.database_cpu()?);
     platform.tell_webhook("resume").await?;
     let resumed_ns = now_ns();
     let statistics = sink.wait_for(pending).await?;
     judge(&statistics)?;
     let drain_server_cpu_us = cpu.us_per_message(pending)?;
+    let of_postgres = |meter: ClusterMeter| meter.us_per_message(pending);
+    let drain_postgres_cpu_us = postgres.map(of_postgres).transpose()?;
     let arrivals = sink.arrivals().await?;
     let window = WINDOW.min(arrivals.len());
     let first_ns = arrivals.first().map_or(resumed_ns, |arrival| arrival.at_ns);
@@ -88,10 +96,12 @@ async fn measure(options: &RunOptions, data: &Path, pending: u64) -> anyhow::Res
         pending,
         beside_per_second,
         beside_server_cpu_us,
+        beside_postgres_cpu_us,
         drained_per_second: per_second(pending, resumed_ns, statistics.last_ns),
         first_per_second: pace(&arrivals[..window]),
         last_per_second: pace(&arrivals[arrivals.len() - window..]),
         drain_server_cpu_us,
+        drain_postgres_cpu_us,
         first_after_ms: (i128::from(first_ns) - i128::from(resumed_ns)) as f64 / 1e6,
         peak_rss_kib: server.memory()?.peak_kib,
         database: server.size()?,
@@ -109,6 +119,13 @@ fn pace(arrivals: &[Arrival]) -> f64 {
     let at = |arrival: Option<&Arrival>| arrival.map_or(0, |arrival| arrival.at_ns);
     let gaps = arrivals.len().saturating_sub(1) as u64;
     per_second(gaps, at(arrivals.first()), at(arrivals.last()))
+}
+
+fn write_postgres(f: &mut std::fmt::Formatter<'_>, cpu_us: Option<f64>) -> std::fmt::Result {
+    match cpu_us {
+        Some(cpu_us) => row(f, "  PostgreSQL CPU per message", us(cpu_us), ""),
+        None => Ok(()),
+    }
 }
 
 /// A table with a line for each backlog, and how far the rates lie apart.
@@ -131,6 +148,7 @@ pub fn write(f: &mut std::fmt::Formatter<'_>, backlogs: &[Backlog]) -> std::fmt:
             us(backlog.beside_server_cpu_us),
             "",
         )?;
+        write_postgres(f, backlog.beside_postgres_cpu_us)?;
         row(f, "drained: rate", rate(backlog.drained_per_second), "")?;
         row(f, "  the first 20,000", rate(backlog.first_per_second), "")?;
         row(f, "  the last 20,000", rate(backlog.last_per_second), "")?;
@@ -140,6 +158,7 @@ pub fn write(f: &mut std::fmt::Formatter<'_>, backlogs: &[Backlog]) -> std::fmt:
             us(backlog.drain_server_cpu_us),
             "",
         )?;
+        write_postgres(f, backlog.drain_postgres_cpu_us)?;
         row(
             f,
             "  resume to first arrival",

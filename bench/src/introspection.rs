@@ -50,7 +50,7 @@ pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Intros
     let data = place.path().join("introspection");
     std::fs::create_dir(&data)?;
     let sink = SinkControl::start()?;
-    let server = Server::start(&options.bellhop, &data).await?;
+    let server = Server::start(options.program(), &data).await?;
     let mut platform = Platform::set_up(&server, &sink).await?;
     let tokens = platform.tokens(INTEGRATIONS, REVOKED_EVERY).await?;
     let requests = options.small(REQUESTS, 2_000);

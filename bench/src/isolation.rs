@@ -53,7 +53,7 @@ pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Isolat
     let data = place.path().join("isolation");
     std::fs::create_dir(&data)?;
     let sink = SinkControl::start()?;
-    let server = Server::start(&options.bellhop, &data).await?;
+    let server = Server::start(options.program(), &data).await?;
     let platform = Platform::set_up(&server, &sink).await?;
     let webhooks = options.small(WEBHOOKS, 40);
     let stage = Stage {

@@ -35,7 +35,7 @@ pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Vec<La
     let data = place.path().join("latency");
     std::fs::create_dir(&data)?;
     let sink = SinkControl::start()?;
-    let server = Server::start(&options.bellhop, &data).await?;
+    let server = Server::start(options.program(), &data).await?;
     let platform = Platform::set_up(&server, &sink).await?;
     // Connections to the sink are opened and code is warm before anything is measured.
     let warm = platform.plan(&server, 500, options.connections);

@@ -15,6 +15,7 @@ mod isolation;
 mod latency;
 mod measure;
 mod platform;
+mod postgres;
 mod process;
 mod producer;
 mod raw;

@@ -163,6 +163,11 @@ fn write_end_to_end(f: &mut fmt::Formatter<'_>, all: &EndToEnd, raw: Option<&Raw
         us(round.server_cpu_us),
         "at most 80 us",
     )?;
+    if let Some(postgres) = round.postgres_cpu_us {
+        row(f, "PostgreSQL CPU per message", us(postgres), "")?;
+        let both = us(round.server_cpu_us + postgres);
+        row(f, "  both", both, "at most 120 us")?;
+    }
     row(f, "load CPU per message", us(round.load_cpu_us), "")?;
     row(f, "sink CPU per message", us(round.sink_cpu_us), "")?;
     row(

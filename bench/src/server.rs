@@ -11,6 +11,7 @@ use hyper::{Method, StatusCode};
 
 use crate::connection::{Body, Connection};
 use crate::measure::{CpuMeter, Memory, Size};
+use crate::postgres::{Cluster, ClusterMeter};
 use crate::process::Guarded;
 
 /// The bootstrap key of servers that live for seconds and listen on loopback.
@@ -22,8 +23,16 @@ const READY_LIMIT: Duration = Duration::from_mins(1);
 /// Between two looks whether it is ready: what the time to ready may be too long by.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// What is started: the binary, and where its database is, if that is not in the data directory.
+#[derive(Clone, Copy)]
+pub struct Program<'a> {
+    pub bellhop: &'a Path,
+    pub postgres: Option<&'a Cluster>,
+}
+
 /// A running server on a data directory.
 pub struct Server {
+    cluster: Option<Cluster>,
     process: Guarded,
     address: SocketAddr,
     data: PathBuf,
@@ -33,20 +42,20 @@ pub struct Server {
 
 impl Server {
     /// Starts it and waits until it is ready. What it prints goes to a file beside the data.
-    pub async fn start(bellhop: &Path, data: &Path) -> anyhow::Result<Self> {
-        Self::start_with(bellhop, data, &[]).await
+    pub async fn start(program: Program<'_>, data: &Path) -> anyhow::Result<Self> {
+        Self::start_with(program, data, &[]).await
     }
 
     /// The same, with further settings.
     pub async fn start_with(
-        bellhop: &Path,
+        program: Program<'_>,
         data: &Path,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
         let address = free_address()?;
         let log = data.with_extension("log");
         let output = File::create(&log).with_context(|| log.display().to_string())?;
-        let mut command = Command::new(bellhop);
+        let mut command = Command::new(program.bellhop);
         command
             .arg("serve")
             // Settings of the person who measures are not part of what is measured.
@@ -60,6 +69,9 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
+        if let Some(cluster) = program.postgres {
+            command.env("BELLHOP_DATABASE_URL", cluster.database().await?);
+        }
         let started = Instant::now();
         let mut process = Guarded::start(&mut command)?;
         let ready_after = ready(&mut process, address, started)
@@ -69,6 +81,7 @@ impl Server {
                 format!("the server is not ready; it said:\n{said}")
             })?;
         Ok(Self {
+            cluster: program.postgres.cloned(),
             process,
             address,
             data: data.to_path_buf(),
@@ -83,6 +96,11 @@ impl Server {
     /// Measures the CPU time that it spends from now on.
     pub fn cpu(&self) -> anyhow::Result<CpuMeter> {
         CpuMeter::start(self.process.id())
+    }
+
+    /// The same of its PostgreSQL, if it has one.
+    pub fn database_cpu(&self) -> anyhow::Result<Option<ClusterMeter>> {
+        self.cluster.as_ref().map(Cluster::cpu).transpose()
     }
 
     pub fn memory(&self) -> anyhow::Result<Memory> {

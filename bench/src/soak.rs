@@ -75,7 +75,7 @@ pub async fn run(options: &RunOptions, place: &TempDir, minutes: u32) -> anyhow:
         ("BELLHOP_DELIVERY_RETENTION_SECONDS", &*kept),
         ("BELLHOP_TOMBSTONE_RETENTION_SECONDS", &*kept),
     ];
-    let server = Server::start_with(&options.bellhop, &data, &short).await?;
+    let server = Server::start_with(options.program(), &data, &short).await?;
     let platform = Platform::set_up(&server, &sink).await?;
     let course = Rc::new(Course {
         server: server.address(),

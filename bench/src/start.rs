@@ -63,7 +63,7 @@ pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Start>
 }
 
 async fn time_to_ready(options: &RunOptions, data: &Path) -> anyhow::Result<f64> {
-    let server = Server::start(&options.bellhop, data).await?;
+    let server = Server::start(options.program(), data).await?;
     let ready_after = server.ready_after;
     server.end().await?;
     Ok(ready_after.as_secs_f64() * 1e3)
@@ -71,7 +71,7 @@ async fn time_to_ready(options: &RunOptions, data: &Path) -> anyhow::Result<f64>
 
 async fn fill(options: &RunOptions, data: &Path, messages: u64) -> anyhow::Result<()> {
     let sink = SinkControl::start()?;
-    let server = Server::start(&options.bellhop, data).await?;
+    let server = Server::start(options.program(), data).await?;
     let platform = Platform::set_up(&server, &sink).await?;
     let plan = platform.plan(&server, messages, options.connections);
     plan.carry_out().await?;
@@ -81,7 +81,7 @@ async fn fill(options: &RunOptions, data: &Path, messages: u64) -> anyhow::Resul
 }
 
 async fn idle_rss_kib(options: &RunOptions, data: &Path, idle: Duration) -> anyhow::Result<u64> {
-    let server = Server::start(&options.bellhop, data).await?;
+    let server = Server::start(options.program(), data).await?;
     tokio::time::sleep(idle).await;
     let memory = server.memory()?;
     server.end().await?;

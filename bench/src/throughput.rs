@@ -38,6 +38,8 @@ pub struct Round {
     /// From the last arrival until nothing was pending.
     pub recorded_after_ms: f64,
     pub server_cpu_us: f64,
+    /// On PostgreSQL: of all its processes.
+    pub postgres_cpu_us: Option<f64>,
     pub load_cpu_us: f64,
     pub sink_cpu_us: f64,
     pub peak_rss_kib: u64,
@@ -68,12 +70,13 @@ pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<EndToE
 
 async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
     let sink = SinkControl::start()?;
-    let server = Server::start(&options.bellhop, data).await?;
+    let server = Server::start(options.program(), data).await?;
     let mut platform = Platform::set_up(&server, &sink).await?;
     let messages = options.messages();
     let plan = platform.plan(&server, messages, options.connections);
 
     let (server_cpu, sink_cpu) = (server.cpu()?, sink.cpu()?);
+    let postgres_cpu = server.database_cpu()?;
     let load = plan.carry_out().await?;
     let statistics = sink.wait_for(messages).await?;
     while !platform.nothing_pending().await? {
@@ -81,6 +84,9 @@ async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
     }
     let recorded_ns = now_ns();
     let server_cpu_us = server_cpu.us_per_message(messages)?;
+    let postgres_cpu_us = postgres_cpu
+        .map(|cpu| cpu.us_per_message(messages))
+        .transpose()?;
     let sink_cpu_us = sink_cpu.us_per_message(messages)?;
     let statistics = Statistics {
         // Whatever came twice came by now.
@@ -98,6 +104,7 @@ async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
         commands_per_second: per_second(load.last_answered_ns),
         recorded_after_ms: (recorded_ns - statistics.last_ns) as f64 / 1e6,
         server_cpu_us,
+        postgres_cpu_us,
         load_cpu_us: load.cpu_ms * 1e3 / count,
         sink_cpu_us,
         peak_rss_kib: server.memory()?.peak_kib,

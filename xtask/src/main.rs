@@ -34,7 +34,8 @@ enum Command {
     Check,
     /// `check`, then `test`: what `.ci/run` does
     Ci(test::Options),
-    /// Measure: the raw ceiling, end to end, latency, start (arguments go to the bench; try --help)
+    /// Measure: the raw ceiling, end to end, latency, start (arguments go to the bench; try --help);
+    /// with `--postgres` on a PostgreSQL of its own
     #[command(disable_help_flag = true)]
     Bench {
         /// Arguments of the bench

@@ -5,9 +5,10 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::place;
+use crate::postgres::{self, Durable};
 
-/// Builds the server and the bench for release, and hands the arguments over. Whether the bench
-/// was content.
+/// Builds the server and the bench for release, and hands the arguments over. `--postgres` starts a PostgreSQL to measure
+/// on. Whether the bench was content.
 pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
     let build = ["build", "--release", "--package=bellhop", "--package=bench"];
     let built = place::cargo(build).status().context("cargo build")?;
@@ -15,13 +16,26 @@ pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
         return Ok(false);
     }
     let release = place::target()?.join("release");
-    let status = Command::new(release.join("bench"))
+    let mut bench = Command::new(release.join("bench"));
+    bench
         .arg("run")
         .arg("--bellhop")
-        .arg(release.join("bellhop"))
-        .args(arguments)
-        .status()
-        .context("starting the bench")?;
+        .arg(release.join("bellhop"));
+    // Lives as long as the bench.
+    let mut cluster = None;
+    for argument in arguments {
+        if argument == "--postgres" {
+            let started = postgres::start(false, Durable::Yes).map_err(anyhow::Error::msg)?;
+            bench.args(["--postgres-url", &started.url]);
+            let process = started.process().to_string();
+            bench.args(["--postgres-process", &process]);
+            cluster = Some(started);
+        } else {
+            bench.arg(argument);
+        }
+    }
+    let status = bench.status().context("starting the bench")?;
+    drop(cluster);
     Ok(status.success())
 }
 

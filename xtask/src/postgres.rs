@@ -47,18 +47,26 @@ pub struct Owner {
     group: u32,
 }
 
+/// Whether what is committed reaches the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    Yes,
+    /// Tests end processes, and not machines: they take half the time.
+    No,
+}
+
 /// Starts one, or says how to get it.
-pub fn start(offline: bool) -> Result<Cluster, String> {
+pub fn start(offline: bool, durable: Durable) -> Result<Cluster, String> {
     let programs = match find() {
         Some(programs) => programs,
         None if !offline && is_root() && install("postgresql") => find().ok_or(ADVICE)?,
         None => return Err(ADVICE.to_owned()),
     };
-    try_start(&programs, offline)
+    try_start(&programs, offline, durable)
         .map_err(|error| format!("PostgreSQL could not be started: {error:#}"))
 }
 
-fn try_start(programs: &Path, offline: bool) -> anyhow::Result<Cluster> {
+fn try_start(programs: &Path, offline: bool, durable: Durable) -> anyhow::Result<Cluster> {
     let version = run::first_line(Command::new(programs.join("postgres")).arg("--version"))
         .context("postgres --version")?;
     let owner = if is_root() { Some(owner()?) } else { None };
@@ -89,7 +97,6 @@ fn try_start(programs: &Path, offline: bool) -> anyhow::Result<Cluster> {
     ensure!(made.success(), "initdb failed");
     let certificate = certify(&data, owner)?;
     let log = fs::File::create(folder.join("log"))?;
-    // Tests end processes, and not machines: nothing has to reach the disk, and they take half the time.
     let child = as_owner(&programs.join("postgres"), owner, &folder)
         .arg("-D")
         .arg(&data)
@@ -100,7 +107,11 @@ fn try_start(programs: &Path, offline: bool) -> anyhow::Result<Cluster> {
             "-c",
             "max_connections=300",
             "-c",
-            "fsync=off",
+            if durable == Durable::Yes {
+                "fsync=on"
+            } else {
+                "fsync=off"
+            },
             "-c",
             "ssl=on",
         ])
@@ -123,6 +134,11 @@ fn try_start(programs: &Path, offline: bool) -> anyhow::Result<Cluster> {
 }
 
 impl Cluster {
+    /// The id of its first process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     fn ready(&mut self, asks: &Path, port: u16) -> anyhow::Result<()> {
         let began = Instant::now();
         while began.elapsed() < READY_WITHIN {
@@ -268,7 +284,7 @@ mod tests {
         if find().is_none() {
             return;
         }
-        let cluster = start(true).unwrap();
+        let cluster = start(true, Durable::No).unwrap();
         let port = cluster.url.rsplit(':').next().unwrap().to_owned();
         let folder = cluster.folder.clone();
         assert!(std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::faults;
 use crate::place;
-use crate::postgres::{self, Cluster};
+use crate::postgres::{self, Cluster, Durable};
 use crate::run::{self, Outcome, Summary};
 use crate::tools::{self, Python};
 
@@ -156,7 +156,7 @@ fn cluster(offline: bool) -> Result<Place, String> {
     let given = std::env::var("TEST_POSTGRES_URL");
     match given {
         Ok(url) => Ok(Place::Given(url)),
-        Err(_) => postgres::start(offline).map(Place::Ours),
+        Err(_) => postgres::start(offline, Durable::No).map(Place::Ours),
     }
 }
 

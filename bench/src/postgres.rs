@@ -1,0 +1,95 @@
+//! A PostgreSQL that servers are measured on: a database of its own for each, and what all of its processes spend.
+
+use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use nix::unistd::{SysconfVar, sysconf};
+use tokio_postgres::NoTls;
+
+use crate::measure::cpu;
+
+/// Where it is (`cargo xtask bench --postgres` starts one and says so).
+#[derive(Debug, Clone, Args)]
+#[group(requires_all = ["postgres_url", "postgres_process"])]
+pub struct Cluster {
+    /// Measure on this PostgreSQL, without a database in its URL, and not on SQLite
+    #[arg(long = "postgres-url", value_name = "URL")]
+    pub postgres_url: String,
+    /// The id of its first process
+    #[arg(long = "postgres-process", value_name = "ID")]
+    pub postgres_process: u32,
+}
+
+impl Cluster {
+    /// The URL of a new, empty database.
+    pub async fn database(&self) -> anyhow::Result<String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "bench_{}_{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        self.run(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+            .await?;
+        Ok(format!("{}/{name}?sslmode=disable", self.postgres_url))
+    }
+
+    async fn run(&self, sql: &str) -> anyhow::Result<()> {
+        let (client, connection) = tokio_postgres::connect(&self.postgres_url, NoTls)
+            .await
+            .context("connecting to PostgreSQL")?;
+        let connection = tokio::spawn(connection);
+        client.batch_execute(sql).await?;
+        drop(client);
+        connection.await??;
+        Ok(())
+    }
+
+    /// The CPU time that it spends from now on.
+    pub fn cpu(&self) -> anyhow::Result<ClusterMeter> {
+        Ok(ClusterMeter {
+            process: self.postgres_process,
+            before: spent(self.postgres_process)?,
+        })
+    }
+}
+
+/// The CPU time that a cluster spends from now on.
+pub struct ClusterMeter {
+    process: u32,
+    before: Duration,
+}
+
+impl ClusterMeter {
+    /// Microseconds for each of so many messages.
+    pub fn us_per_message(&self, messages: u64) -> anyhow::Result<f64> {
+        let used = spent(self.process)?.saturating_sub(self.before);
+        Ok(used.as_secs_f64() * 1e6 / messages as f64)
+    }
+}
+
+/// Of the first process, its children, and those that have ended (of them, what the system has sampled).
+fn spent(process: u32) -> anyhow::Result<Duration> {
+    let mut total = cpu(process)?;
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))
+        .context("the processes of PostgreSQL")?;
+    for child in children.split_whitespace() {
+        // One that has ended meanwhile is counted among those.
+        total += cpu(child.parse()?).unwrap_or_default();
+    }
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // After the name: the 12th and 13th are cutime and cstime, see proc(5).
+    let fields = stat.rsplit_once(')').context("proc/stat")?.1;
+    let ticks = fields
+        .split_whitespace()
+        .skip(13)
+        .take(2)
+        .map(str::parse::<u64>)
+        .sum::<Result<u64, _>>()?;
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("the length of a tick")?;
+    total += Duration::from_secs_f64(ticks as f64 / per_second as f64);
+    Ok(total)
+}
