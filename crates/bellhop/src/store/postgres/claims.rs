@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     Shared,
     connect::Failed,
-    connection::{Connection, Transaction, Values, execute, query},
+    connection::{Connection, Values, execute, query},
     rows,
 };
 use crate::{
@@ -171,29 +171,26 @@ struct Taking {
     may_go_on: bool,
 }
 
-/// Takes what is due. The transaction has ended when the attempts begin.
+/// Takes what is due. A replica does so once at a time: what it holds and does not know of is ended.
 pub async fn claim(
     connection: &Connection,
     shared: &Shared,
     request: &ClaimRequest,
 ) -> Result<Vec<WebhookClaims>, Failed> {
-    let transaction = connection.transaction();
+    connection.know(&[TAKE_TURNS, CLAIM, GATES]).await?;
     let mut unsure = Unsure::new(&shared.held);
     if unsure.has_strays {
-        end_strays(&transaction, shared).await?;
+        end_strays(connection, shared).await?;
     }
-    let webhooks: BTreeSet<Uuid> = request.wants.iter().map(|want| want.webhook_id.0).collect();
-    let turns: BTreeSet<i64> = webhooks.iter().map(turn).collect();
-    let turns: Vec<i64> = turns.into_iter().collect();
-    query(&transaction, TAKE_TURNS, &[&turns]).await?;
     let mut all: Vec<Taking> = request.wants.iter().map(Taking::of).collect();
+    let mut is_first = true;
     // What is due of a lane that was just claimed used up a place: its webhook is asked again, and skips the lane.
-    while all.iter().any(|taking| taking.may_go_on) {
-        let open = all.iter_mut().filter(|taking| taking.may_go_on);
-        let (of, limits): (Vec<Uuid>, Vec<i64>) = open.map(Taking::ask).unzip();
-        let now = to_ms(request.now);
-        let values: Values<'_> = &[&of, &limits, &now, &shared.holder, &LEASE_MARGIN_MS];
-        for row in &query(&transaction, CLAIM, values).await? {
+    while is_first || all.iter().any(|taking| taking.may_go_on) {
+        let open = all.iter_mut().filter(|taking| is_first || taking.may_go_on);
+        let asked: Vec<(Uuid, i64)> = open.map(Taking::ask).collect();
+        is_first = false;
+        let (taken, gates) = ask(connection, shared, &asked, request.now).await?;
+        for row in &taken {
             let (claim, ours) = take(row, shared)?;
             unsure.claims.push((claim.delivery_id, ours));
             let (allowed, found) = (rows::number(row, 15)?, rows::number(row, 16)?);
@@ -202,22 +199,45 @@ pub async fn claim(
                 taking.found(claim, allowed, found);
             }
         }
-    }
-    let webhooks: Vec<Uuid> = webhooks.into_iter().collect();
-    for row in query(&transaction, GATES, &[&webhooks, &shared.holder]).await? {
-        let webhook: WebhookId = rows::id(&row, 0)?;
-        for taking in all
-            .iter_mut()
-            .filter(|taking| taking.of.webhook_id == webhook)
-        {
-            gate(&row, request.now, &mut taking.of)?;
+        for row in &gates {
+            let webhook: WebhookId = rows::id(row, 0)?;
+            let of = all.iter_mut().map(|taking| &mut taking.of);
+            for of in of.filter(|of| of.webhook_id == webhook) {
+                gate(row, request.now, of)?;
+            }
         }
     }
-    // Before the commit: from then on they are no strays.
     shared.held.hold(&unsure.claims);
-    transaction.commit().await?;
-    unsure.has_committed = true;
+    unsure.is_sure = true;
     Ok(all.into_iter().map(|taking| taking.of).collect())
+}
+
+/// One transaction, which has ended when the attempts begin. All of it goes one way there and back. It does not wait for
+/// the disk: a claim that a crash of the database loses was never there, and its attempt is made again.
+async fn ask(
+    connection: &Connection,
+    shared: &Shared,
+    asked: &[(Uuid, i64)],
+    now: Timestamp,
+) -> Result<(Vec<Row>, Vec<Row>), Failed> {
+    let transaction = connection.loose_transaction();
+    let (webhooks, limits): (Vec<Uuid>, Vec<i64>) = asked.iter().copied().unzip();
+    let turns: BTreeSet<i64> = webhooks.iter().map(turn).collect();
+    let turns: Vec<i64> = turns.into_iter().collect();
+    let now = to_ms(now);
+    let claim: Values<'_> = &[&webhooks, &limits, &now, &shared.holder, &LEASE_MARGIN_MS];
+    let take_turns: Values<'_> = &[&turns];
+    let gates: Values<'_> = &[&webhooks, &shared.holder];
+    let (turned, taken, gates, committed) = tokio::join!(
+        query(&transaction, TAKE_TURNS, take_turns),
+        query(&transaction, CLAIM, claim),
+        query(&transaction, GATES, gates),
+        transaction.commit(),
+    );
+    turned?;
+    let found = (taken?, gates?);
+    committed?;
+    Ok(found)
 }
 
 /// Claims that are not known to be durable. If nobody finds out, they are held no longer, and the next claim ends what the
@@ -226,7 +246,7 @@ struct Unsure<'a> {
     held: &'a Held,
     claims: Vec<(DeliveryId, HeldClaim)>,
     has_strays: bool,
-    has_committed: bool,
+    is_sure: bool,
 }
 
 impl<'a> Unsure<'a> {
@@ -235,14 +255,14 @@ impl<'a> Unsure<'a> {
             held,
             claims: Vec::new(),
             has_strays: held.has_strays.swap(false, Ordering::Relaxed),
-            has_committed: false,
+            is_sure: false,
         }
     }
 }
 
 impl Drop for Unsure<'_> {
     fn drop(&mut self) {
-        if !self.has_committed {
+        if !self.is_sure {
             for (id, claim) in &self.claims {
                 self.held.end(*id, claim.fence);
             }
@@ -253,7 +273,7 @@ impl Drop for Unsure<'_> {
 
 /// Ends the claims that this replica has and does not know of: nobody will record them, and their lanes would wait until
 /// the leases are over.
-async fn end_strays(on: &Transaction<'_>, shared: &Shared) -> Result<(), Failed> {
+async fn end_strays(on: &Connection, shared: &Shared) -> Result<(), Failed> {
     let sql = "DELETE FROM claims WHERE holder = $1 AND fence <> ALL($2)";
     execute(on, sql, &[&shared.holder, &shared.held.fences()]).await?;
     Ok(())

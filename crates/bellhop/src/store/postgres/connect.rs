@@ -2,7 +2,9 @@
 
 use std::{error::Error as _, str::FromStr, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
@@ -104,8 +106,8 @@ impl Address {
         format!("postgres://{}/{database}", hosts.join(","))
     }
 
-    /// A pool of at most so many connections. Opens none yet.
-    pub fn pool(&self, most: usize) -> Result<Pool, StoreError> {
+    /// A pool of at most so many connections, each of which begins with these settings. Opens none yet.
+    pub fn pool(&self, most: usize, settings: &'static str) -> Result<Pool, StoreError> {
         // Whether a connection is open is all that is looked at before it is used: a question to the database would
         // cost a round trip each time.
         let how = ManagerConfig {
@@ -115,6 +117,12 @@ impl Address {
         Pool::builder(manager)
             .max_size(most)
             .runtime(Runtime::Tokio1)
+            .post_create(Hook::async_fn(move |client, _| {
+                Box::pin(async move {
+                    let set = client.batch_execute(settings).await;
+                    set.map_err(HookError::Backend)
+                })
+            }))
             .wait_timeout(Some(WAIT_TIMEOUT))
             .create_timeout(Some(CONNECT_TIMEOUT * 2))
             .build()

@@ -4,13 +4,14 @@
 use std::{
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 use deadpool_postgres::{Object, Pool, PoolError, TimeoutType};
+use tokio::sync::Notify;
 use tokio_postgres::{
     Row,
     types::{IsNull, ToSql, Type},
@@ -48,26 +49,39 @@ pub struct Connection {
     /// Whether statements are kept prepared.
     keeps: bool,
     is_in_transaction: AtomicBool,
+    unsent: Unsent,
+}
+
+/// How many statements were asked for and are not sent yet: what ends their transaction waits for it.
+#[derive(Default)]
+struct Unsent {
+    count: AtomicUsize,
+    sent: Notify,
 }
 
 /// A transaction. It begins with its first statement, on the same way there. One that is not ended costs the
 /// connection.
-pub struct Transaction<'a>(&'a Connection);
+pub struct Transaction<'a> {
+    on: &'a Connection,
+    begin: &'static str,
+}
 
 /// What statements are sent on.
 pub trait Ask: Sync {
     /// The connection.
     fn connection(&self) -> &Connection;
-    /// Whether a transaction has to begin first. Asked once: it does then.
-    fn begins(&self) -> bool;
+    /// How a transaction begins, if it has to. Asked once: it does then.
+    fn begins(&self) -> Option<&'static str>;
 }
 
 impl Connections {
     /// At most so many.
-    pub fn new(address: &Address, most: usize) -> Result<Self, StoreError> {
+    pub fn new(address: &Address, most: usize, settings: &'static str) -> Result<Self, StoreError> {
+        let keeps = address.keeps_statements();
         Ok(Self {
-            pool: address.pool(most)?,
-            keeps: address.keeps_statements(),
+            // A connection that is not one's own is left as it is.
+            pool: address.pool(most, if keeps { settings } else { "" })?,
+            keeps,
             away: Mutex::default(),
         })
     }
@@ -84,6 +98,7 @@ impl Connections {
             object: Some(got?),
             keeps: self.keeps,
             is_in_transaction: AtomicBool::new(false),
+            unsent: Unsent::default(),
         })
     }
 
@@ -120,7 +135,29 @@ impl Connection {
 
     /// A transaction that has yet to begin.
     pub fn transaction(&self) -> Transaction<'_> {
-        Transaction(self)
+        Transaction {
+            on: self,
+            begin: "BEGIN",
+        }
+    }
+
+    /// One that does not wait until it is on the disk. A crash of the database may lose it, and whatever was lost then
+    /// must be as if it had never been.
+    pub fn loose_transaction(&self) -> Transaction<'_> {
+        Transaction {
+            on: self,
+            begin: "BEGIN; SET LOCAL synchronous_commit = off",
+        }
+    }
+
+    /// Has these prepared, so that they are sent in the order in which they are asked together.
+    pub async fn know(&self, statements: &[&str]) -> Result<(), Failed> {
+        if self.keeps {
+            for sql in statements {
+                self.client().prepare_cached(sql).await?;
+            }
+        }
+        Ok(())
     }
 
     fn throw_away(&mut self) {
@@ -137,8 +174,8 @@ impl Drop for Connection {
 }
 
 impl Transaction<'_> {
-    /// Makes it durable. May be sent right behind statements whose answers are not there yet: if one of them has failed,
-    /// the database ends the transaction without effect.
+    /// Makes it durable. May be the last of several futures that are awaited together: it is sent behind the statements of
+    /// the others. If one of them fails, the database ends the transaction without effect.
     pub async fn commit(&self) -> Result<(), Failed> {
         self.end("COMMIT").await
     }
@@ -149,11 +186,40 @@ impl Transaction<'_> {
     }
 
     async fn end(&self, how: &str) -> Result<(), Failed> {
-        if self.0.is_in_transaction.load(Ordering::Relaxed) {
-            self.0.client().batch_execute(how).await?;
-            self.0.is_in_transaction.store(false, Ordering::Relaxed);
+        self.on.unsent.none().await;
+        if self.on.is_in_transaction.load(Ordering::Relaxed) {
+            self.on.client().batch_execute(how).await?;
+            self.on.is_in_transaction.store(false, Ordering::Relaxed);
         }
         Ok(())
+    }
+}
+
+impl Unsent {
+    fn one(&self) -> OneUnsent<'_> {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        OneUnsent(self)
+    }
+
+    /// Waits until all are sent.
+    async fn none(&self) {
+        loop {
+            let sent = self.sent.notified();
+            if self.count.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            sent.await;
+        }
+    }
+}
+
+/// It is sent, or never will be, when this is dropped.
+struct OneUnsent<'a>(&'a Unsent);
+
+impl Drop for OneUnsent<'_> {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+        self.0.sent.notify_waiters();
     }
 }
 
@@ -162,38 +228,45 @@ impl Ask for Connection {
         self
     }
 
-    fn begins(&self) -> bool {
-        false
+    fn begins(&self) -> Option<&'static str> {
+        None
     }
 }
 
 impl Ask for Transaction<'_> {
     fn connection(&self) -> &Connection {
-        self.0
+        self.on
     }
 
-    fn begins(&self) -> bool {
-        !self.0.is_in_transaction.swap(true, Ordering::Relaxed)
+    fn begins(&self) -> Option<&'static str> {
+        let has_begun = self.on.is_in_transaction.swap(true, Ordering::Relaxed);
+        (!has_begun).then_some(self.begin)
     }
 }
 
 async fn begin(on: &impl Ask) -> Result<(), tokio_postgres::Error> {
-    if on.begins() {
-        on.connection().client().batch_execute("BEGIN").await?;
+    if let Some(how) = on.begins() {
+        on.connection().client().batch_execute(how).await?;
     }
     Ok(())
 }
 
 /// Asks. The statement is kept prepared, where that is possible.
 pub async fn query(on: &impl Ask, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Failed> {
-    let Connection { keeps, .. } = on.connection();
+    let Connection { keeps, unsent, .. } = on.connection();
     let client = on.connection().client();
-    let (begun, found) = if *keeps {
+    let unsent = unsent.one();
+    // Futures that are joined are polled in this order, and what they send is sent then.
+    let (begun, found, ()) = if *keeps {
         let statement = client.prepare_cached(sql).await?;
-        tokio::join!(begin(on), client.query(&statement, values))
+        tokio::join!(begin(on), client.query(&statement, values), async {
+            drop(unsent)
+        })
     } else {
         let typed = typed(values)?;
-        tokio::join!(begin(on), client.query_typed(sql, &typed))
+        tokio::join!(begin(on), client.query_typed(sql, &typed), async {
+            drop(unsent)
+        })
     };
     begun?;
     Ok(found?)
@@ -210,14 +283,19 @@ pub async fn query_opt(
 
 /// The same for a statement that answers with nothing. Says how many rows it changed.
 pub async fn execute(on: &impl Ask, sql: &str, values: Values<'_>) -> Result<u64, Failed> {
-    let Connection { keeps, .. } = on.connection();
+    let Connection { keeps, unsent, .. } = on.connection();
     let client = on.connection().client();
-    let (begun, changed) = if *keeps {
+    let unsent = unsent.one();
+    let (begun, changed, ()) = if *keeps {
         let statement = client.prepare_cached(sql).await?;
-        tokio::join!(begin(on), client.execute(&statement, values))
+        tokio::join!(begin(on), client.execute(&statement, values), async {
+            drop(unsent)
+        })
     } else {
         let typed = typed(values)?;
-        tokio::join!(begin(on), client.execute_typed(sql, &typed))
+        tokio::join!(begin(on), client.execute_typed(sql, &typed), async {
+            drop(unsent)
+        })
     };
     begun?;
     Ok(changed?)

@@ -122,7 +122,7 @@ impl<'a> Group<'a> {
             rows::INTEGRATION
         );
         // One way there and back; the database works on them in this order.
-        let (remembered, found, names, exist) = try_join!(
+        let (remembered, found, names, exist, webhooks) = try_join!(
             some(on, REMEMBERED, &keys),
             some(on, &find, &integrations),
             some(
@@ -135,6 +135,7 @@ impl<'a> Group<'a> {
                 "SELECT id FROM applications WHERE id = ANY($1)",
                 &created
             ),
+            some(on, WEBHOOKS, &created),
         )?;
         let mut group = Self {
             shared,
@@ -161,6 +162,7 @@ impl<'a> Group<'a> {
         for row in &exist {
             group.subscriptions.insert(rows::id(row, 0)?, Vec::new());
         }
+        group.subscribe(&webhooks)?;
         for row in &found {
             let integration = rows::integration(row)?;
             applications.insert(integration.application_id.0);
@@ -170,9 +172,8 @@ impl<'a> Group<'a> {
                 .or_default();
             group.integrations.insert(integration.id, integration);
         }
-        group
-            .load_lanes(on, applications.into_iter().collect())
-            .await?;
+        let of_commands = applications.into_iter().filter(|id| !created.contains(id));
+        group.load_lanes(on, of_commands.collect()).await?;
         Ok(group)
     }
 
@@ -182,6 +183,9 @@ impl<'a> Group<'a> {
         on: &Transaction<'_>,
         applications: Vec<Uuid>,
     ) -> Result<(), Failed> {
+        if self.integrations.is_empty() {
+            return Ok(());
+        }
         let (ids, of): (Vec<Uuid>, Vec<Uuid>) = self
             .integrations
             .values()
@@ -192,11 +196,7 @@ impl<'a> Group<'a> {
             some(on, WEBHOOKS, &applications),
             query(on, TAILS, of_lanes)
         )?;
-        for row in &webhooks {
-            let subscription = rows::subscription(row, 1)?;
-            let of: ApplicationId = rows::id(row, 0)?;
-            self.subscriptions.entry(of).or_default().push(subscription);
-        }
+        self.subscribe(&webhooks)?;
         for row in &tails {
             let tail = Tail {
                 previous: rows::number(row, 2)?,
@@ -204,6 +204,15 @@ impl<'a> Group<'a> {
             };
             self.tails
                 .insert((rows::id(row, 0)?, rows::id(row, 1)?), tail);
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, webhooks: &[Row]) -> Result<(), StoreError> {
+        for row in webhooks {
+            let subscription = rows::subscription(row, 1)?;
+            let of: ApplicationId = rows::id(row, 0)?;
+            self.subscriptions.entry(of).or_default().push(subscription);
         }
         Ok(())
     }
@@ -371,7 +380,7 @@ impl<'a> Group<'a> {
         )
     }
 
-    /// Writes what was made.
+    /// Writes what was made, and makes it durable.
     pub async fn write(self, on: &Transaction<'_>) -> Result<(), Failed> {
         self.made.write(on, self.shared.holder).await
     }

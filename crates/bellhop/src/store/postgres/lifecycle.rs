@@ -23,7 +23,6 @@ impl Write for Transitions {
                 answers.push(group.apply(commit)?);
             }
             group.write(&transaction).await?;
-            transaction.commit().await?;
             Ok(answers)
         })
         .await

@@ -139,7 +139,7 @@ impl Made {
         self.answers.until_ms.push(until_ms);
     }
 
-    /// Writes all of it: one way there and back.
+    /// Writes all of it, and makes it durable: one way there and back.
     pub async fn write(self, on: &Transaction<'_>, holder: Uuid) -> Result<(), Failed> {
         let (new, old): (Vec<_>, Vec<_>) = self
             .changed
@@ -152,6 +152,7 @@ impl Made {
             self.deliveries.insert(on),
             self.answers.insert(on),
             self.counts.write(on, holder, Writer::Lifecycle),
+            on.commit(),
         )?;
         Ok(())
     }

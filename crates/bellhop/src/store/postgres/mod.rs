@@ -84,6 +84,13 @@ const PROOF_LASTS: Duration = Duration::from_secs(1);
 /// Connections that read.
 const READERS: usize = 8;
 
+/// How connections begin that write and claim. Each statement of theirs has one way, along an index, whatever is known of
+/// the tables: it is planned once, and not by what they were when they were small.
+const WRITE: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off";
+/// How connections begin that read.
+const READ: &str = "SET jit = off";
+
 /// How to open the store.
 pub struct PostgresOptions {
     /// Where the database is.
@@ -142,8 +149,8 @@ impl Proof {
 impl PostgresStore {
     /// Connects, migrates, and begins to listen.
     pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
-        let writers = Connections::new(&options.address, WRITERS)?;
-        let readers = Connections::new(&options.address, READERS)?;
+        let writers = Connections::new(&options.address, WRITERS, WRITE)?;
+        let readers = Connections::new(&options.address, READERS, READ)?;
         let connection = writers.get().await?;
         let ready = async {
             schema::migrate(&connection).await?;

@@ -63,9 +63,7 @@ impl Write for Records {
             let connection = shared.writers.get().await?;
             settled(connection, async |connection| {
                 let transaction = connection.transaction();
-                let recorded = record(&transaction, shared, ours).await?;
-                transaction.commit().await?;
-                Ok(recorded)
+                record(&transaction, shared, ours).await
             })
             .await?
         };
@@ -124,7 +122,7 @@ impl<'a> Ours<'a> {
     }
 }
 
-/// Writes them. Says for each that is still ours whether its lane has another that is due.
+/// Writes them, and makes that durable. Says for each that is still ours whether its lane has another that is due.
 async fn record(
     on: &Transaction<'_>,
     shared: &Shared,
@@ -154,14 +152,15 @@ async fn record(
     for each in &ours {
         counts.moved(each.held.state, each.after, 1);
     }
-    let ((), (), (), advanced) = try_join!(
+    health::affect(on, shared, patients, observed).await?;
+    settle_replays(on, &ours).await?;
+    let ((), (), advanced, (), ()) = try_join!(
         update_deliveries(on, &ours),
         insert_attempts(on, &ours),
-        health::affect(on, shared, patients, observed),
         advance_lanes(on, &ours),
+        counts.write(on, shared.holder, Writer::Records),
+        on.commit(),
     )?;
-    settle_replays(on, &ours).await?;
-    counts.write(on, shared.holder, Writer::Records).await?;
     let told = ours.iter().map(|each| {
         let waits = ended.get(&each.lane()).copied().unwrap_or(false);
         let place = (each.attempted.delivery_id.0, each.attempted.fence.0);
