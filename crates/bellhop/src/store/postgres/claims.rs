@@ -89,12 +89,15 @@ const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(turn) FROM unnest($1::big
 
 /// Locks what is due, skips what another replica has locked, and claims the first of each lane. The subqueries are
 /// written so that there is one plan for them whatever is known of the tables: a walk along the index of what is due,
-/// with one look at the claims for each step. A claim whose lease is over is taken over with a new number. How much of a
+/// which passes over the lanes that are busy. Those are read once, and hashed. A claim whose lease is over is taken over with a new number. How much of a
 /// webhook may be in flight is what `Health::most_in_flight` says, and its settings, if other replicas hold some: what it
 /// holds itself, a replica counts for itself. The same with its rate limit: a bucket as in `delivery/pace.rs`, which says when
 /// the requests are spent that have been claimed, and keeps back a replica after others have claimed.
 const CLAIM: &str = "\
-    WITH wanted AS MATERIALIZED ( \
+    WITH busy AS MATERIALIZED ( \
+        SELECT webhook_id, integration_id, holder FROM claims \
+        WHERE webhook_id = ANY($1) AND lease_until > clock_timestamp() \
+    ), wanted AS MATERIALIZED ( \
         SELECT w.webhook_id, h.timeout_ms, h.rate_limit, GREATEST(0, LEAST(w.n, h.most - f.held, \
             CASE WHEN f.theirs > 0 THEN h.max_in_flight - f.held END, \
             CASE WHEN h.rate_limit IS NOT NULL THEN (SELECT floor(GREATEST(1, 0.1 * h.rate_limit) - h.rate_limit * \
@@ -105,14 +108,13 @@ const CLAIM: &str = "\
             CASE WHEN open_until_ms IS NULL THEN ramp WHEN open_until_ms > $3 THEN 0 ELSE 1 END AS most \
             FROM webhooks WHERE id = w.webhook_id AND deleted_ms IS NULL \
             AND state = 'Enabled' AND COALESCE(not_before_ms, 0) <= $3 LIMIT 1) h \
-        CROSS JOIN LATERAL (SELECT count(*) AS held, count(*) FILTER (WHERE holder <> $4) AS theirs FROM claims \
-            WHERE webhook_id = w.webhook_id AND lease_until > clock_timestamp()) f \
+        CROSS JOIN LATERAL (SELECT count(*) AS held, count(*) FILTER (WHERE holder <> $4) AS theirs FROM busy \
+            WHERE webhook_id = w.webhook_id) f \
     ), candidates AS MATERIALIZED ( \
         SELECT d.*, w.timeout_ms FROM wanted w CROSS JOIN LATERAL ( \
             SELECT id, application_id, webhook_id, integration_id, next_attempt_ms FROM deliveries \
-            WHERE webhook_id = w.webhook_id AND next_attempt_ms <= $3 AND COALESCE((SELECT \
-                c.lease_until <= clock_timestamp() FROM claims c WHERE c.webhook_id = deliveries.webhook_id \
-                AND c.integration_id = deliveries.integration_id), true) \
+            WHERE webhook_id = w.webhook_id AND next_attempt_ms <= $3 \
+                AND (webhook_id, integration_id) NOT IN (SELECT webhook_id, integration_id FROM busy) \
             ORDER BY next_attempt_ms, id LIMIT w.n FOR NO KEY UPDATE SKIP LOCKED) d \
     ), ranked AS ( \
         SELECT *, row_number() OVER (PARTITION BY webhook_id, integration_id ORDER BY next_attempt_ms, id) AS place, \
@@ -148,15 +150,19 @@ const CLAIM: &str = "\
 /// What a webhook is now, what other replicas have in flight of it, for how long they have spent its rate, and when the first delivery is due whose lane has no
 /// attempt under way.
 const GATES: &str = "\
+    WITH busy AS MATERIALIZED ( \
+        SELECT webhook_id, integration_id, holder FROM claims \
+        WHERE webhook_id = ANY($1) AND lease_until > clock_timestamp() \
+    ) \
     SELECT w.webhook_id, h.revision, h.state, h.not_before_ms, h.max_in_flight, h.failures, h.failing_since_ms, \
-        h.opened, h.open_until_ms, h.ramp, (SELECT count(*) FROM claims WHERE webhook_id = w.webhook_id \
-            AND holder <> $2 AND lease_until > clock_timestamp()), CASE WHEN h.rate_limit IS NOT NULL THEN ( \
+        h.opened, h.open_until_ms, h.ramp, (SELECT count(*) FROM busy \
+            WHERE webhook_id = w.webhook_id AND holder <> $2), CASE WHEN h.rate_limit IS NOT NULL THEN ( \
             SELECT ceil(GREATEST(0, 1000 * (extract(epoch FROM p.spent_until - now()) \
                 - (GREATEST(1, 0.1 * h.rate_limit) - 1) / h.rate_limit)))::bigint \
             FROM paces p WHERE p.webhook_id = w.webhook_id AND p.holder <> $2) END, CASE WHEN h.state = 'Enabled' THEN ( \
         SELECT d.next_attempt_ms FROM deliveries d WHERE d.webhook_id = w.webhook_id \
-            AND d.next_attempt_ms IS NOT NULL AND COALESCE((SELECT c.lease_until <= clock_timestamp() FROM claims c \
-            WHERE c.webhook_id = d.webhook_id AND c.integration_id = d.integration_id), true) \
+            AND d.next_attempt_ms IS NOT NULL \
+            AND (d.webhook_id, d.integration_id) NOT IN (SELECT webhook_id, integration_id FROM busy) \
         ORDER BY d.next_attempt_ms, d.id LIMIT 1) END \
     FROM unnest($1::uuid[]) AS w (webhook_id) \
     CROSS JOIN LATERAL (SELECT * FROM webhooks \

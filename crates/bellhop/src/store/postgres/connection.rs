@@ -175,7 +175,7 @@ impl Drop for Connection {
 
 impl Transaction<'_> {
     /// Makes it durable. May be the last of several futures that are awaited together: it is sent behind the statements of
-    /// the others. If one of them fails, the database ends the transaction without effect.
+    /// the others, of which each asks one. If one of them fails, the database ends the transaction without effect.
     pub async fn commit(&self) -> Result<(), Failed> {
         self.end("COMMIT").await
     }

@@ -145,6 +145,8 @@ impl Made {
             .changed
             .values()
             .partition(|each| self.created.contains(&each.id));
+        // First: what is joined with the commit asks once.
+        self.answers.forget_replaced(on).await?;
         try_join!(
             insert_integrations(on, &new),
             update_integrations(on, &old),
@@ -288,22 +290,23 @@ impl Deliveries {
     }
 }
 
+fn bytes(hashes: &[[u8; 32]]) -> Vec<Vec<u8>> {
+    hashes.iter().map(|hash| hash.to_vec()).collect()
+}
+
 impl Answers {
+    async fn forget_replaced(&self, on: &Transaction<'_>) -> Result<(), Failed> {
+        if !self.replaced.is_empty() {
+            let sql = "DELETE FROM idempotency WHERE key = ANY($1)";
+            execute(on, sql, &[&bytes(&self.replaced)]).await?;
+        }
+        Ok(())
+    }
+
     /// One that another replica has just written is a conflict, and the group begins again.
     async fn insert(&self, on: &Transaction<'_>) -> Result<(), Failed> {
         if self.keys.is_empty() {
             return Ok(());
-        }
-        let bytes =
-            |hashes: &[[u8; 32]]| hashes.iter().map(|hash| hash.to_vec()).collect::<Vec<_>>();
-        if !self.replaced.is_empty() {
-            let replaced = bytes(&self.replaced);
-            execute(
-                on,
-                "DELETE FROM idempotency WHERE key = ANY($1)",
-                &[&replaced],
-            )
-            .await?;
         }
         execute(
             on,

@@ -1,7 +1,7 @@
 //! Group commit: whatever waits goes into one transaction, so that a durable write costs its share of a group and not
 //! a transaction of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +13,10 @@ use crate::store::StoreError;
 const MAX_WAITING: usize = 16_384;
 /// Most writes of one transaction.
 const MAX_GROUP: usize = 512;
+/// When so many waited while the group before was written, the next one waits for more, this long.
+const BUSY: usize = 8;
+const LINGER: Duration = Duration::from_millis(1);
+
 /// What a queue is for.
 #[async_trait]
 pub trait Write: Send + Sync + 'static {
@@ -55,6 +59,13 @@ impl<W: Write> Queue<W> {
 async fn write_groups<W: Write>(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Waiting<W>>) {
     let mut group = Vec::new();
     while waiting.recv_many(&mut group, MAX_GROUP).await > 0 {
+        if group.len() >= BUSY && group.len() < MAX_GROUP {
+            // What a group costs beside its rows is shared by more; nobody waits longer than the disk takes.
+            tokio::time::sleep(LINGER).await;
+            let room = MAX_GROUP - group.len();
+            let more = std::iter::from_fn(|| waiting.try_recv().ok());
+            group.extend(more.take(room));
+        }
         let (asked, to): (Vec<_>, Vec<_>) = group.drain(..).unzip();
         let answers = write_group::<W>(&shared, &asked).await;
         for (to, answer) in to.into_iter().zip(answers) {
