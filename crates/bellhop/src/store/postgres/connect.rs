@@ -237,13 +237,16 @@ impl From<tokio_postgres::Error> for Failed {
                 &SqlState::UNIQUE_VIOLATION,
                 &SqlState::T_R_SERIALIZATION_FAILURE,
                 &SqlState::T_R_DEADLOCK_DETECTED,
+                // Of statements that were sent together another one has failed, for a reason of its own.
+                &SqlState::IN_FAILED_SQL_TRANSACTION,
             ]
             .contains(&code)
         });
         // What an operator's intervention or a standby says is about the connection, not about the statement.
-        let is_refusal = error
-            .code()
-            .is_some_and(|code| !["08", "57", "25"].contains(&&code.code()[..2]));
+        let is_refusal = error.code().is_some_and(|code| {
+            *code == SqlState::IN_FAILED_SQL_TRANSACTION
+                || !["08", "57", "25"].contains(&&code.code()[..2])
+        });
         Self {
             error: error.into(),
             again,

@@ -260,12 +260,12 @@ pub async fn query(on: &impl Ask, sql: &str, values: Values<'_>) -> Result<Vec<R
     let (begun, found, ()) = if *keeps {
         let statement = client.prepare_cached(sql).await?;
         tokio::join!(begin(on), client.query(&statement, values), async {
-            drop(unsent)
+            drop(unsent);
         })
     } else {
         let typed = typed(values)?;
         tokio::join!(begin(on), client.query_typed(sql, &typed), async {
-            drop(unsent)
+            drop(unsent);
         })
     };
     begun?;
@@ -289,12 +289,12 @@ pub async fn execute(on: &impl Ask, sql: &str, values: Values<'_>) -> Result<u64
     let (begun, changed, ()) = if *keeps {
         let statement = client.prepare_cached(sql).await?;
         tokio::join!(begin(on), client.execute(&statement, values), async {
-            drop(unsent)
+            drop(unsent);
         })
     } else {
         let typed = typed(values)?;
         tokio::join!(begin(on), client.execute_typed(sql, &typed), async {
-            drop(unsent)
+            drop(unsent);
         })
     };
     begun?;
