@@ -20,7 +20,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 pub enum Mode {
     /// Measure and report
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// The receiver (started by `run`): prints its port, ends with its stdin
     Sink {
         /// Port on loopback; 0 takes a free one
