@@ -132,14 +132,19 @@ impl Line {
         if let Some(at) = self.begun.iter().position(|other| *other == begun) {
             self.begun.remove(at);
         }
-        match shown {
+        // What took long and succeeded was perhaps held up here: it is not for that put behind receivers that hang.
+        let has_hung = match shown {
             Shown::Success => {
                 self.window = (self.window + 1).min(self.limit.unwrap_or(FIRST_WINDOW));
+                false
             }
-            Shown::Failure => self.window = (self.window / 2).max(1),
+            Shown::Failure => {
+                self.window = (self.window / 2).max(1);
+                takes_long(begun, now)
+            }
             Shown::Nothing => return self.standing,
-        }
-        if takes_long(begun, now) || self.oldest_takes_long(now) {
+        };
+        if has_hung || self.oldest_takes_long(now) {
             Standing::Slow
         } else {
             Standing::Quick
@@ -212,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_long_makes_slow_even_when_it_succeeds_and_until_nothing_under_way_does() {
+    fn what_takes_long_makes_slow_while_it_does_and_after_it_has_failed() {
         let mut line = Line::default();
         assert_eq!(line.standing, Standing::New);
         line.begin(2, at(0));
@@ -222,10 +227,13 @@ mod tests {
         assert!(line.oldest_takes_long(at(1000)));
         assert_eq!(line.end(at(900), Shown::Success, at(1100)), Standing::Slow);
         assert_eq!(line.end(at(0), Shown::Success, at(1100)), Standing::Slow);
-        assert_eq!(line.end(at(0), Shown::Success, at(1200)), Standing::Slow);
-        line.begin(1, at(2000));
+        assert_eq!(line.end(at(0), Shown::Success, at(1200)), Standing::Quick);
+        line.begin(2, at(2000));
+        assert_eq!(line.end(at(2000), Shown::Failure, at(3000)), Standing::Slow);
+        line.begin(1, at(3000));
+        assert_eq!(line.end(at(2000), Shown::Failure, at(3000)), Standing::Slow);
         assert_eq!(
-            line.end(at(2000), Shown::Failure, at(2010)),
+            line.end(at(3000), Shown::Failure, at(3010)),
             Standing::Quick
         );
         assert_eq!(line.look_at(at(2010)), None);

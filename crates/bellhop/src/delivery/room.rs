@@ -11,12 +11,12 @@ use crate::id::WebhookId;
 /// How long a webhook holds the room that it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
-    /// Its newest request was over soon, whatever came of it, and none under way takes long.
+    /// Its newest request succeeded, or was over soon, and none under way takes long.
     Quick,
     /// Nothing is known of it.
     #[default]
     New,
-    /// Its newest request took long, or one under way does.
+    /// Its newest request took long and failed, or one under way takes long.
     Slow,
 }
 
