@@ -322,7 +322,8 @@ pub fn record(
     let lane = batch.claims.lanes.get(&held.lane());
     let is_waited_for = lane.is_some_and(|lane| lane.is_waited_for);
     if is_waited_for {
-        batch.ready.expect(held.webhook_id, attempted.at);
+        // What waited may be due before what lies ready.
+        batch.ready.forget(held.webhook_id);
     }
     if let Next::Retry { at } = attempted.next {
         batch.ready.expect(held.webhook_id, at);

@@ -97,6 +97,7 @@ macro_rules! conformance {
                     one_behind_the_head_cannot_be_replayed,
                     one_under_way_cannot_be_replayed_or_discarded,
                     a_lane_sends_one_at_a_time,
+                    a_replay_that_waited_keeps_its_place,
                     a_replayed_discarded_one_leaves_the_lane_waiting,
                     nothing_is_replayed_to_a_deleted_webhook,
                 ]

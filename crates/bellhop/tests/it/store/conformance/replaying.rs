@@ -222,6 +222,26 @@ pub async fn a_replayed_discarded_one_leaves_the_lane_waiting<D: Database>(world
     assert_eq!(next, [Some(at), None, None]);
 }
 
+/// It waits for the head of its lane, and then comes before what became due after it.
+pub async fn a_replay_that_waited_keeps_its_place<D: Database>(world: World<D>) {
+    let webhook = world.new_webhook().await;
+    let integration = world.new_integration().await;
+    world.toggle(integration, 1).await;
+    let second = world.lane(webhook, integration).await.remove(1).id;
+    world.write(discard(second)).await;
+    world.later();
+    world.write(replay(second)).await;
+    world.later();
+    world.new_integration().await;
+    world.later();
+
+    let head = world.claim_some(webhook, 1).await.claims.remove(0);
+    assert_eq!((head.integration_id, head.sequence), (integration, 1));
+    world.succeed(&head).await;
+    let next = world.claim_some(webhook, 1).await.claims.remove(0);
+    assert_eq!(next.delivery_id, second);
+}
+
 pub async fn nothing_is_replayed_to_a_deleted_webhook<D: Database>(world: World<D>) {
     let webhook = world.new_webhook().await;
     world.new_integration().await;
