@@ -63,6 +63,9 @@ pub struct RunOptions {
     /// Connections of the load
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub connections: u16,
+    /// Each command end to end has an `Idempotency-Key`
+    #[arg(long)]
+    pub idempotency_keys: bool,
     /// Rounds end to end, each on an empty directory; the middle one is reported
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     pub rounds: u8,

@@ -79,6 +79,7 @@ impl Platform {
             commands,
             connections,
             per_second: None,
+            with_keys: false,
         }
     }
 

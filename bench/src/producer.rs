@@ -35,6 +35,8 @@ pub struct Plan {
     /// Commands a second, each at its time whether or not those before are answered (while a
     /// connection is free); none: as fast as the connections go.
     pub per_second: Option<u32>,
+    /// Whether each command has an `Idempotency-Key` of its own.
+    pub with_keys: bool,
 }
 
 /// What came of it; all times on the monotonic clock.
@@ -176,11 +178,14 @@ async fn send(mut connection: Connection, course: Rc<Course>) -> anyhow::Result<
     while let Some(number) = course.take() {
         let body = course.body(number);
         course.wait_for(number).await;
-        let request = connection
+        let mut request = connection
             .request(Method::POST, "/v1/integrations")
             .header(AUTHORIZATION, &course.authorization)
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))?;
+            .header(CONTENT_TYPE, "application/json");
+        if course.plan.with_keys {
+            request = request.header("idempotency-key", body::id(4, number));
+        }
+        let request = request.body(Full::new(body))?;
         let sent_ns = now_ns();
         let (status, answer) = connection.send(request).await?;
         ensure!(

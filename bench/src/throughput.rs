@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::arguments::RunOptions;
 use crate::measure::{Size, now_ns};
 use crate::platform::Platform;
+use crate::producer::Plan;
 use crate::server::Server;
 use crate::sink::Statistics;
 use crate::sink_control::{SinkControl, judge};
@@ -73,7 +74,10 @@ async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
     let server = Server::start(options.program(), data).await?;
     let mut platform = Platform::set_up(&server, &sink).await?;
     let messages = options.messages();
-    let plan = platform.plan(&server, messages, options.connections);
+    let plan = Plan {
+        with_keys: options.idempotency_keys,
+        ..platform.plan(&server, messages, options.connections)
+    };
 
     let (server_cpu, sink_cpu) = (server.cpu()?, sink.cpu()?);
     let postgres_cpu = server.database_cpu()?;

@@ -1,5 +1,7 @@
 //! Attempts: what was sent and what came back, without any secret.
 
+use std::sync::Arc;
+
 use bellhop_webhook::{Action, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, MessageId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -199,7 +201,10 @@ impl AttemptObject {
             status_code: attempt.response.as_ref().map(|response| response.status),
             detail: attempt.detail,
             request,
-            response: attempt.response.map(ResponseObject::from),
+            response: attempt
+                .response
+                .map(Arc::unwrap_or_clone)
+                .map(ResponseObject::from),
             timings: attempt.timings.into(),
             remote_address: attempt.remote.map(|address| address.to_string()),
         }

@@ -1,6 +1,6 @@
 //! One attempt: sign, POST, and what it comes to.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bellhop_webhook::{Action, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP};
 use bytes::Bytes;
@@ -178,26 +178,57 @@ fn headers(
     signature: &str,
     trace: &str,
 ) -> HeaderMap {
-    let text = |value: &str| HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""));
-    let mut headers = webhook.headers.clone();
-    headers.insert(
-        HeaderName::from_static(HEADER_ID),
-        text(&outgoing.message_id),
-    );
-    headers.insert(
-        HeaderName::from_static(HEADER_TIMESTAMP),
-        HeaderValue::from(timestamp),
-    );
-    headers.insert(HeaderName::from_static(HEADER_SIGNATURE), text(signature));
+    let mut texts = Texts::default();
+    texts.write(HeaderName::from_static(HEADER_ID), &outgoing.message_id);
+    texts.write(HeaderName::from_static(HEADER_TIMESTAMP), timestamp);
+    texts.write(HeaderName::from_static(HEADER_SIGNATURE), signature);
+    texts.write(SEQUENCE, outgoing.sequence);
+    texts.write(PREVIOUS, outgoing.previous);
+    texts.write(NUMBER, outgoing.number);
+    texts.write(TRACEPARENT, trace);
+    let mut headers = HeaderMap::with_capacity(webhook.headers.len() + HEADERS);
+    for (name, value) in &webhook.headers {
+        headers.append(name.clone(), value.clone());
+    }
+    texts.into_headers(&mut headers);
     headers.insert(ACTION, HeaderValue::from_static(outgoing.action.as_str()));
-    headers.insert(SEQUENCE, HeaderValue::from(outgoing.sequence));
-    headers.insert(PREVIOUS, HeaderValue::from(outgoing.previous));
-    headers.insert(NUMBER, HeaderValue::from(outgoing.number));
     if outgoing.is_replay {
         headers.insert(REPLAY, HeaderValue::from_static("true"));
     }
-    headers.insert(TRACEPARENT, text(trace));
     headers
+}
+
+/// Most headers beside the webhook's own, `host` included.
+const HEADERS: usize = 10;
+
+/// Values of headers that share one piece of memory, so that neither making them nor keeping a second copy, for a
+/// connection that turns out to be closed, costs a piece for each.
+#[derive(Default)]
+struct Texts {
+    names: Vec<(HeaderName, usize)>,
+    text: String,
+}
+
+impl Texts {
+    fn write(&mut self, name: HeaderName, value: impl fmt::Display) {
+        use fmt::Write as _;
+        if self.text.is_empty() {
+            self.text.reserve(512);
+            self.names.reserve(HEADERS);
+        }
+        write!(self.text, "{value}").expect("a string takes any text");
+        self.names.push((name, self.text.len()));
+    }
+
+    fn into_headers(self, headers: &mut HeaderMap) {
+        let text = Bytes::from(self.text);
+        let mut start = 0;
+        for (name, end) in self.names {
+            let value = HeaderValue::from_maybe_shared(text.slice(start..end));
+            headers.insert(name, value.unwrap_or(HeaderValue::from_static("")));
+            start = end;
+        }
+    }
 }
 
 /// A fresh trace for each attempt (W3C Trace Context): tells the receiver nothing about us.
@@ -236,11 +267,13 @@ fn attempt(
         Ok(response) => (exchange.followed, Some(response)),
         Err(failure) => (Some(failure.detail), failure.response),
     };
-    let response = response.map(|response| Response {
-        status: response.status,
-        headers: response.headers.to_pairs(),
-        body: response.body,
-        is_truncated: response.truncated,
+    let response = response.map(|response| {
+        Arc::new(Response {
+            status: response.status,
+            headers: response.headers.to_pairs(),
+            body: response.body,
+            is_truncated: response.truncated,
+        })
     });
     Attempt {
         number,

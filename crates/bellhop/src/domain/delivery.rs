@@ -1,6 +1,6 @@
 //! One message on its way to one webhook, and what an attempt means for it.
 
-use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use bellhop_webhook::{Action, MessageId};
 use bytes::Bytes;
@@ -81,7 +81,7 @@ pub struct Attempt {
     /// The `traceparent` that was sent.
     pub traceparent: String,
     /// What came back, if anything did.
-    pub response: Option<Response>,
+    pub response: Option<Arc<Response>>,
     /// Where the time went.
     pub timings: Timings,
     /// The address that was connected to.

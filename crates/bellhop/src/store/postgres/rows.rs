@@ -1,7 +1,7 @@
 //! From rows to values of the domain, and the column lists that go with them. A value that is not what it must be is
 //! an error and no panic: somebody else may have written it.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_postgres::{Row, types::FromSql};
@@ -284,14 +284,14 @@ pub fn delivery(row: &Row) -> Read<Delivery> {
 pub fn attempt(row: &Row) -> Read<Attempt> {
     let response = match number_or_null(row, 7)? {
         None => None,
-        Some(status) => Some(Response {
+        Some(status) => Some(Arc::new(Response {
             status,
             headers: get::<Option<&str>>(row, 8)?
                 .map_or(Ok(Vec::new()), serde_json::from_str)
                 .map_err(|_| damaged(row, 8))?,
             body: get::<Option<Vec<u8>>>(row, 9)?.unwrap_or_default().into(),
             is_truncated: get(row, 10)?,
-        }),
+        })),
     };
     Ok(Attempt {
         number: number(row, 0)?,

@@ -1,6 +1,6 @@
 //! From rows to values of the domain, and the column lists that go with them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::Row;
 
@@ -198,7 +198,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 pub fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
     let response = match row.get(7)? {
         None => None,
-        Some(status) => Some(Response {
+        Some(status) => Some(Arc::new(Response {
             status,
             headers: row
                 .get::<_, Option<String>>(8)?
@@ -206,7 +206,7 @@ pub fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
                 .map_err(|_| corrupt("attempts.response_headers"))?,
             body: row.get::<_, Option<Vec<u8>>>(9)?.unwrap_or_default().into(),
             is_truncated: row.get(10)?,
-        }),
+        })),
     };
     Ok(Attempt {
         number: row.get(0)?,

@@ -1,6 +1,6 @@
 //! Deliveries with their attempts, and what a person can do with them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bellhop::{
     domain::{
@@ -65,12 +65,12 @@ async fn record(app: &TestApp, claim: &Claim, status: u16) {
             detail: failed.then(|| "The receiver answered 500.".to_owned()),
             signature: "v1,c2lnbmF0dXJl".into(),
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
-            response: Some(Response {
+            response: Some(Arc::new(Response {
                 status,
                 headers: vec![("x-a".into(), "1".into()), ("x-a".into(), "2".into())],
                 body: Bytes::from_static(b"oops \xff"),
                 is_truncated: false,
-            }),
+            })),
             timings: Timings {
                 wait_us: Some(12_000),
                 ..Timings::default()

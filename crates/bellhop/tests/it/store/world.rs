@@ -323,12 +323,12 @@ pub fn attempted(
             detail: has_failed.then(|| "it said 500".to_owned()),
             signature: "v1,c2lnbmVk".into(),
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
-            response: Some(Response {
+            response: Some(Arc::new(Response {
                 status: if has_failed { 500 } else { 204 },
                 headers: vec![("server".into(), "x".into()), ("via".into(), "y".into())],
                 body: Bytes::from_static(b"\x00not text\xff"),
                 is_truncated: has_failed,
-            }),
+            })),
             timings: Timings {
                 dns_us: Some(1),
                 connect_us: None,
