@@ -1,7 +1,7 @@
 //! One POST to one receiver, and everything that can come of it. Decides nothing about retries.
 //!
 //! HTTP/1.1 with a keep-alive pool; one deadline over the whole exchange; a bounded response; no
-//! redirects but those of [`redirect`], no decompression, no proxies. Every failure has a [`Cause`](crate::domain::cause::Cause).
+//! redirects but those of `FollowRedirects`, no decompression, no proxies. Every failure has a [`Cause`](crate::domain::cause::Cause).
 
 mod answer;
 mod classify;
