@@ -157,3 +157,29 @@ impl RunOptions {
             .with_context(|| format!("making a directory in {}", parent.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Arguments, Mode};
+
+    fn has_postgres(more: &[&str]) -> Option<bool> {
+        let given = ["bench", "run", "--bellhop", "bellhop"];
+        match Arguments::try_parse_from(given.iter().chain(more))
+            .ok()?
+            .mode
+        {
+            Mode::Run(options) => Some(options.postgres.is_some()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn postgres_is_named_whole_or_not_at_all() {
+        assert_eq!(has_postgres(&[]), Some(false));
+        assert_eq!(has_postgres(&["--postgres-url", "postgres://h"]), None);
+        let whole = ["--postgres-url", "postgres://h", "--postgres-process", "7"];
+        assert_eq!(has_postgres(&whole), Some(true));
+    }
+}

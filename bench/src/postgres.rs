@@ -13,13 +13,17 @@ use crate::measure::cpu;
 
 /// Where it is (`cargo xtask bench --postgres` starts one and says so).
 #[derive(Debug, Clone, Args)]
-#[group(requires_all = ["postgres_url", "postgres_process"])]
 pub struct Cluster {
     /// Measure on this PostgreSQL, without a database in its URL, and not on SQLite
-    #[arg(long = "postgres-url", value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        required = false,
+        requires = "postgres_process"
+    )]
     pub postgres_url: String,
     /// The id of its first process
-    #[arg(long = "postgres-process", value_name = "ID")]
+    #[arg(long, value_name = "ID", required = false, requires = "postgres_url")]
     pub postgres_process: u32,
 }
 
