@@ -292,10 +292,13 @@ impl Dispatcher {
                 tokio::spawn(under_way.run(claim, parts.clone(), prepared.clone()));
             }
         } else {
+            let tell = self.tell.clone();
             tokio::spawn(async move {
                 let Some(prepared) = prepare(&parts, webhook_id).await else {
                     return;
                 };
+                // Told now and not with the ending: what goes to another host is no longer counted for the former one.
+                let _ = tell.send(Told::Changed(webhook_id, prepared.clone()));
                 for (claim, under_way) in claims.into_iter().zip(under_way) {
                     tokio::spawn(under_way.run(claim, parts.clone(), prepared.clone()));
                 }
@@ -312,6 +315,7 @@ impl Dispatcher {
             match told {
                 Told::Ended(ended) => self.take_ending(&ended, now),
                 Told::Prepared(webhook, prepared) => self.take_prepared(webhook, prepared, now),
+                Told::Changed(webhook, prepared) => self.settle(webhook, &prepared, now),
             }
             next = self.told.try_recv().ok();
         }
@@ -326,9 +330,6 @@ impl Dispatcher {
         self.turns.ended(line, 1);
         self.turns.stand(line, standing);
         let host = line.host.clone();
-        if let Some(prepared) = &ended.webhook {
-            self.turns.settle(line, prepared, now);
-        }
         if std::mem::take(&mut line.has_more) {
             self.make_ready(webhook);
         }
@@ -342,6 +343,14 @@ impl Dispatcher {
                 self.owed.push((delivery, fence, webhook));
             }
         }
+    }
+
+    /// Takes the settings of a webhook over, if it was changed.
+    fn settle(&mut self, webhook: WebhookId, prepared: &Prepared, now: Timestamp) {
+        let line = self.lines.of(webhook);
+        let former = line.host.clone();
+        self.turns.settle(line, prepared, now);
+        self.wake_host(former.as_deref());
     }
 
     fn take_prepared(

@@ -28,13 +28,14 @@ pub enum Told {
     Ended(Ended),
     /// A webhook was read: ready to be sent to, or gone, or it could not be read.
     Prepared(WebhookId, Result<Option<Arc<Prepared>>, StoreError>),
+    /// The settings of a webhook are others than those that it was claimed by.
+    Changed(WebhookId, Arc<Prepared>),
 }
 
 /// An attempt has ended, or was given up.
 #[derive(Debug)]
 pub struct Ended {
     pub webhook_id: WebhookId,
-    pub webhook: Option<Arc<Prepared>>,
     pub result: Option<ForWebhook>,
     pub claim: (DeliveryId, Fence),
     /// When it was taken.
@@ -79,7 +80,6 @@ impl UnderWay {
     pub fn new(claim: &Claim, begun: Timestamp, to: mpsc::UnboundedSender<Told>) -> Self {
         let ended = Ended {
             webhook_id: claim.webhook_id,
-            webhook: None,
             result: None,
             claim: (claim.delivery_id, claim.fence),
             begun,
@@ -120,7 +120,6 @@ impl UnderWay {
             parts.feed.wake_replays();
         }
         if let Some(ended) = &mut self.ended {
-            ended.webhook = Some(webhook.clone());
             ended.shown = shown;
             ended.result = match (recorded, next) {
                 (None, _) => None,

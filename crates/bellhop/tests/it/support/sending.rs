@@ -19,8 +19,9 @@ use serde_json::{Value, json};
 
 use super::{app::TestApp, random::SeededRandom, receiver::Receiver};
 
-/// Most requests at a time.
+/// Most requests at a time, and most to one host.
 pub const MAX_IN_FLIGHT: usize = 64;
+pub const MAX_PER_HOST: usize = 32;
 
 /// The app with a dispatcher that is stepped by hand, and a receiver.
 pub struct Sending {
@@ -222,6 +223,6 @@ fn dispatcher(app: &TestApp, options: &SenderOptions) -> Dispatcher {
         directory: Directory::new(app.store.clone(), options.policy.clone()),
         observer: Arc::new(NotCounting),
         max_in_flight: MAX_IN_FLIGHT,
-        max_in_flight_per_host: MAX_IN_FLIGHT,
+        max_in_flight_per_host: MAX_PER_HOST,
     }))
 }
