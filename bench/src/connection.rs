@@ -14,9 +14,11 @@ use tokio::net::TcpStream;
 /// The body of a request.
 pub type Body = Full<Bytes>;
 
-/// An open connection; requests follow each other on it.
+/// A connection; requests follow each other on it. One that the server has closed, because it was idle for long, is
+/// opened again.
 pub struct Connection {
     sender: SendRequest<Body>,
+    address: SocketAddr,
     host: String,
 }
 
@@ -31,6 +33,7 @@ impl Connection {
         tokio::task::spawn_local(driver);
         Ok(Self {
             sender,
+            address,
             host: address.to_string(),
         })
     }
@@ -45,6 +48,9 @@ impl Connection {
 
     /// Sends a request; the status and the whole body of the answer.
     pub async fn send(&mut self, request: Request<Body>) -> anyhow::Result<(StatusCode, Bytes)> {
+        if self.sender.is_closed() {
+            *self = Self::open(self.address).await?;
+        }
         self.sender
             .ready()
             .await

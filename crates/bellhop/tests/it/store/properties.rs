@@ -4,21 +4,16 @@
 //! `PROPTEST_CASES` raises the number of histories.
 
 mod runs;
-
-use std::fmt::Debug;
+mod told;
 
 use bellhop::{
     domain::{
         delivery::{Delivery, DeliveryState},
         webhook::WebhookState,
     },
-    id::{DeliveryId, IntegrationId, ReplayId, WebhookId},
-    store::{
-        Claim, ClaimRequest, Commit, CommitError, DeliveryFilter, IntegrationFilter, Purge,
-        Receipt, Recorded, Store, Want, Written,
-    },
+    id::{DeliveryId, ReplayId},
+    store::{Claim, ClaimRequest, Commit, DeliveryFilter, Purge, Receipt, Recorded, Want},
 };
-use jiff::Timestamp;
 use proptest::{
     prelude::*,
     test_runner::{Config, FileFailurePersistence},
@@ -31,6 +26,7 @@ use super::{
     steps::{End, Step, Steps, a_history},
     world::{ALL, attempted},
 };
+use told::{claim_told, everything, told};
 
 proptest! {
     #![proptest_config(Config {
@@ -107,9 +103,6 @@ fn cases(most: u32) -> u32 {
 fn is_told() -> bool {
     std::env::var_os("PROPTEST_CASES").is_some()
 }
-
-/// Names a delivery in both stores: their ids differ.
-type Place = (WebhookId, IntegrationId, u64);
 
 /// A database and the model, that go through the same.
 struct Pair<D> {
@@ -410,115 +403,4 @@ impl<D: Database> Pair<D> {
 
 fn is_replay_of_ended(claim: &Claim) -> bool {
     claim.state != DeliveryState::Pending
-}
-
-/// A claim without what differs from store to store.
-fn claim_told(claim: &Claim) -> String {
-    let Claim {
-        delivery_id: _,
-        fence: _,
-        body,
-        ..
-    } = claim;
-    format!(
-        "{:?} {} {} {:?} {:?} {} {} {:?} {} {body:?}",
-        (claim.webhook_id, claim.integration_id),
-        claim.sequence,
-        claim.previous,
-        claim.action,
-        claim.state,
-        claim.number,
-        claim.tries,
-        claim.planned,
-        claim.created,
-    )
-}
-
-/// A delivery without its id.
-fn delivery_told(delivery: &Delivery) -> (Place, String) {
-    let place = (
-        delivery.webhook_id,
-        delivery.integration_id,
-        delivery.sequence,
-    );
-    let anonymous = Delivery {
-        id: DeliveryId(uuid::Uuid::nil()),
-        ..delivery.clone()
-    };
-    (place, format!("{anonymous:?}"))
-}
-
-/// An answer without what differs from store to store, and without wording.
-fn told(answer: &Result<Receipt, CommitError>) -> String {
-    fn plain(value: &impl Debug) -> String {
-        format!("{value:?}")
-    }
-    match answer {
-        Ok(Receipt::Done { written, due }) => {
-            let mut due = due.clone();
-            due.sort_unstable();
-            let written = match written {
-                Written::Delivery(delivery) => plain(&delivery_told(delivery)),
-                other => plain(other),
-            };
-            format!("{written} {due:?}")
-        }
-        Ok(Receipt::Repeated(answer)) => String::from_utf8_lossy(&answer.0).into_owned(),
-        Err(CommitError::NotNow(_)) => "NotNow".into(),
-        // Ids of deliveries differ.
-        Err(CommitError::NotFound { noun, .. }) => format!("NotFound {noun}"),
-        Err(other) => plain(other),
-    }
-}
-
-async fn everything(store: &dyn Store, now: Timestamp) -> Vec<String> {
-    let deleted_too = IntegrationFilter {
-        with_deleted: true,
-        ..IntegrationFilter::default()
-    };
-    let integrations = store.integrations(deleted_too, ALL).await.unwrap();
-    let deliveries = store
-        .deliveries(DeliveryFilter::default(), ALL)
-        .await
-        .unwrap();
-    let runs = store.replays(None, ALL).await.unwrap();
-    let stats = store.stats(now).await.unwrap();
-    let mut all = vec![
-        format!("{:?}", store.enterprises(ALL).await.unwrap()),
-        format!("{:?}", store.applications(ALL).await.unwrap()),
-        format!("{:?}", store.webhooks(None, ALL).await.unwrap()),
-        format!("{integrations:?}"),
-        format!("{:?}", store.due().await.unwrap()),
-        format!(
-            "{:?} {:?}",
-            store.running_replays().await.unwrap(),
-            runs.iter().map(runs::run_told).collect::<Vec<_>>()
-        ),
-        format!(
-            "{:?}",
-            (
-                stats.deliveries,
-                stats.oldest_due,
-                stats.lanes_held,
-                stats.operational_pending,
-                stats.circuits_open
-            )
-        ),
-    ];
-    let operational = store.operational_messages(ALL).await.unwrap();
-    all.extend(operational.iter().map(operating::message));
-    for integration in &integrations {
-        let messages = store.messages(integration.id, 0, 1000).await.unwrap();
-        let access = store.access(integration.id).await.unwrap();
-        all.push(format!("{messages:?} {access:?}"));
-    }
-    for delivery in &deliveries {
-        let attempts = store.attempts(delivery.id).await.unwrap();
-        let body = store.body(delivery.id).await.unwrap();
-        all.push(format!(
-            "{:?} {attempts:?} {body:?}",
-            delivery_told(delivery)
-        ));
-    }
-    all
 }
