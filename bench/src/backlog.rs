@@ -17,97 +17,179 @@ use crate::server::Server;
 use crate::sink::Arrival;
 use crate::sink_control::{SinkControl, judge};
 
-/// So many messages are looked at, at either end of a backlog; of a smaller one all of them.
-const WINDOW: usize = 20_000;
+/// So many messages are looked at, at either end of a backlog; of a smaller one all of them, and it is
+/// made and drained again until there were so many in all.
+const WINDOW: u64 = 20_000;
 
-/// What one backlog showed. CPU is per message.
+/// At least so many commands beside a backlog: fewer are over before two runs of one binary agree.
+const BESIDE: u64 = 60_000;
+
+/// What one backlog showed: the middle of the rounds, each figure from the round that was in the middle of
+/// what it belongs to.
 #[derive(Debug, Serialize)]
 pub struct Backlog {
     pub pending: u64,
-    /// Create commands to another application, durable and delivered, while the backlog is held.
-    pub beside_per_second: f64,
-    pub beside_server_cpu_us: f64,
-    /// On PostgreSQL: of all its processes.
-    pub beside_postgres_cpu_us: Option<f64>,
-    /// After its webhook was resumed: the whole, the first and the last messages of it.
-    pub drained_per_second: f64,
-    pub first_per_second: f64,
-    pub last_per_second: f64,
-    pub drain_server_cpu_us: f64,
-    pub drain_postgres_cpu_us: Option<f64>,
-    /// From the answer to `resume` to the first arrival.
-    pub first_after_ms: f64,
+    #[serde(flatten)]
+    pub beside: Beside,
+    #[serde(flatten)]
+    pub drained: Drained,
     pub peak_rss_kib: u64,
     pub database: Size,
 }
 
+/// Create commands to another application, durable and delivered, while the backlog is held.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Beside {
+    #[serde(rename = "beside_per_second")]
+    pub per_second: f64,
+    /// CPU per message, as below.
+    #[serde(rename = "beside_server_cpu_us")]
+    pub server_cpu_us: f64,
+    /// On PostgreSQL: of all its processes.
+    #[serde(rename = "beside_postgres_cpu_us")]
+    pub postgres_cpu_us: Option<f64>,
+}
+
+/// After its webhook was resumed: the whole, the first and the last messages of it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Drained {
+    #[serde(rename = "drained_per_second")]
+    pub per_second: f64,
+    pub first_per_second: f64,
+    pub last_per_second: f64,
+    #[serde(rename = "drain_server_cpu_us")]
+    pub server_cpu_us: f64,
+    #[serde(rename = "drain_postgres_cpu_us")]
+    pub postgres_cpu_us: Option<f64>,
+    /// From the answer to `resume` to the first arrival.
+    pub first_after_ms: f64,
+}
+
+/// All backlogs in turn, and that in so many rounds: the machine's pace changes by more than 10 % from
+/// minute to minute, and a round gives each backlog its share of that.
 pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Vec<Backlog>> {
-    let mut backlogs = Vec::new();
-    for &pending in &options.backlog {
-        let data = place.path().join(format!("backlog-{pending}"));
-        std::fs::create_dir(&data)?;
-        let done = measure(options, &data, pending).await?;
-        eprintln!(
-            "   {pending} pending: {:.0}/s beside it, {:.0}/s when it drains",
-            done.beside_per_second, done.drained_per_second
-        );
-        backlogs.push(done);
-        // A million messages are more than half a gigabyte: make room for the next.
-        std::fs::remove_dir_all(&data)?;
+    let mut rounds: Vec<Vec<Backlog>> = options.backlog.iter().map(|_| Vec::new()).collect();
+    for number in 0..options.rounds() {
+        for (&pending, of) in options.backlog.iter().zip(&mut rounds) {
+            let data = place.path().join(format!("backlog-{pending}-{number}"));
+            std::fs::create_dir(&data)?;
+            let done = measure(options, &data, pending).await?;
+            eprintln!(
+                "   {pending} pending: {:.0}/s beside it, {:.0}/s when it drains",
+                done.beside.per_second, done.drained.per_second
+            );
+            of.push(done);
+            // A million messages are more than half a gigabyte: make room for the next.
+            std::fs::remove_dir_all(&data)?;
+        }
     }
-    Ok(backlogs)
+    Ok(rounds.into_iter().filter_map(middle).collect())
+}
+
+fn middle(mut rounds: Vec<Backlog>) -> Option<Backlog> {
+    let at = rounds.len() / 2;
+    rounds.sort_by(|a, b| a.drained.per_second.total_cmp(&b.drained.per_second));
+    let drained = rounds.get(at)?.drained;
+    rounds.sort_by(|a, b| a.beside.per_second.total_cmp(&b.beside.per_second));
+    let round = rounds.swap_remove(at);
+    Some(Backlog { drained, ..round })
 }
 
 async fn measure(options: &RunOptions, data: &Path, pending: u64) -> anyhow::Result<Backlog> {
     let sink = SinkControl::start()?;
     let server = Server::start(options.program(), data).await?;
-    let mut platform = Platform::set_up(&server, &sink).await?;
-    platform.tell_webhook("pause").await?;
-    let fill = platform.plan(&server, pending, options.connections);
-    fill.carry_out().await?;
-
-    let messages = options.messages();
-    let mut beside = platform.plan(&server, messages, options.connections);
-    let mut api = Connection::open(server.address()).await?;
-    let other = Member::join(&mut api, sink.address()).await?;
-    beside.application_ids = vec![other.application_id];
-    let (cpu, postgres) = (server.cpu()?, server.database_cpu()?);
-    let load = beside.carry_out().await?;
-    let statistics = sink.wait_for(messages).await?;
-    judge(&statistics)?;
-    let beside_server_cpu_us = cpu.us_per_message(messages)?;
-    let of_postgres = |meter: ClusterMeter| meter.us_per_message(messages);
-    let beside_postgres_cpu_us = postgres.map(of_postgres).transpose()?;
-    let beside_per_second = per_second(messages, load.first_sent_ns, statistics.last_ns);
-
-    sink.reset().await?;
-    let (cpu, postgres) = (server.cpu()?, server.database_cpu()?);
-    platform.tell_webhook("resume").await?;
-    let resumed_ns = now_ns();
-    let statistics = sink.wait_for(pending).await?;
-    judge(&statistics)?;
-    let drain_server_cpu_us = cpu.us_per_message(pending)?;
-    let of_postgres = |meter: ClusterMeter| meter.us_per_message(pending);
-    let drain_postgres_cpu_us = postgres.map(of_postgres).transpose()?;
-    let arrivals = sink.arrivals().await?;
-    let window = WINDOW.min(arrivals.len());
-    let first_ns = arrivals.first().map_or(resumed_ns, |arrival| arrival.at_ns);
-    let done = Backlog {
+    let platform = Platform::set_up(&server, &sink).await?;
+    let mut stage = Stage {
+        options,
+        sink,
+        server,
+        platform,
         pending,
-        beside_per_second,
-        beside_server_cpu_us,
-        beside_postgres_cpu_us,
-        drained_per_second: per_second(pending, resumed_ns, statistics.last_ns),
-        first_per_second: pace(&arrivals[..window]),
-        last_per_second: pace(&arrivals[arrivals.len() - window..]),
-        drain_server_cpu_us,
-        drain_postgres_cpu_us,
-        first_after_ms: (i128::from(first_ns) - i128::from(resumed_ns)) as f64 / 1e6,
-        peak_rss_kib: server.memory()?.peak_kib,
-        database: server.size()?,
     };
-    server.end().await?;
-    Ok(done)
+    stage.fill().await?;
+    let beside = stage.beside().await?;
+    let drained = stage.drain().await?;
+    let backlog = Backlog {
+        pending,
+        beside,
+        drained,
+        peak_rss_kib: stage.server.memory()?.peak_kib,
+        database: stage.server.size()?,
+    };
+    stage.server.end().await?;
+    Ok(backlog)
+}
+
+struct Stage<'a> {
+    options: &'a RunOptions,
+    sink: SinkControl,
+    server: Server,
+    platform: Platform,
+    pending: u64,
+}
+
+impl Stage<'_> {
+    /// Pauses the webhook, and lets the backlog come about.
+    async fn fill(&mut self) -> anyhow::Result<()> {
+        self.platform.tell_webhook("pause").await?;
+        let connections = self.options.connections;
+        let fill = self.platform.plan(&self.server, self.pending, connections);
+        fill.carry_out().await.map(drop)
+    }
+
+    async fn beside(&mut self) -> anyhow::Result<Beside> {
+        let messages = self.options.small(BESIDE, 500).max(self.options.messages());
+        let connections = self.options.connections;
+        let mut plan = self.platform.plan(&self.server, messages, connections);
+        let mut api = Connection::open(self.server.address()).await?;
+        let other = Member::join(&mut api, self.sink.address()).await?;
+        plan.application_ids = vec![other.application_id];
+        let (cpu, postgres) = (self.server.cpu()?, self.server.database_cpu()?);
+        let load = plan.carry_out().await?;
+        let statistics = self.sink.wait_for(messages).await?;
+        judge(&statistics)?;
+        let of_postgres = |meter: ClusterMeter| meter.us_per_message(messages);
+        Ok(Beside {
+            per_second: per_second(messages, load.first_sent_ns, statistics.last_ns),
+            server_cpu_us: cpu.us_per_message(messages)?,
+            postgres_cpu_us: postgres.map(of_postgres).transpose()?,
+        })
+    }
+
+    /// Drains the backlog that is there; a small one is made and drained again, and the middle counts.
+    async fn drain(&mut self) -> anyhow::Result<Drained> {
+        let mut all = vec![self.drain_once().await?];
+        for _ in 1..self.options.small(WINDOW, 1) / self.pending {
+            self.fill().await?;
+            all.push(self.drain_once().await?);
+        }
+        all.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+        Ok(all[all.len() / 2])
+    }
+
+    async fn drain_once(&mut self) -> anyhow::Result<Drained> {
+        let pending = self.pending;
+        self.sink.reset().await?;
+        let (cpu, postgres) = (self.server.cpu()?, self.server.database_cpu()?);
+        self.platform.tell_webhook("resume").await?;
+        let resumed_ns = now_ns();
+        let statistics = self.sink.wait_for(pending).await?;
+        judge(&statistics)?;
+        let server_cpu_us = cpu.us_per_message(pending)?;
+        let of_postgres = |meter: ClusterMeter| meter.us_per_message(pending);
+        let postgres_cpu_us = postgres.map(of_postgres).transpose()?;
+        let arrivals = self.sink.arrivals().await?;
+        let window = arrivals.len().min(WINDOW as usize);
+        let first_ns = arrivals.first().map_or(resumed_ns, |arrival| arrival.at_ns);
+        Ok(Drained {
+            per_second: per_second(pending, resumed_ns, statistics.last_ns),
+            first_per_second: pace(&arrivals[..window]),
+            last_per_second: pace(&arrivals[arrivals.len() - window..]),
+            server_cpu_us,
+            postgres_cpu_us,
+            first_after_ms: (i128::from(first_ns) - i128::from(resumed_ns)) as f64 / 1e6,
+        })
+    }
 }
 
 fn per_second(count: u64, from_ns: u64, until_ns: u64) -> f64 {
@@ -121,57 +203,13 @@ fn pace(arrivals: &[Arrival]) -> f64 {
     per_second(gaps, at(arrivals.first()), at(arrivals.last()))
 }
 
-fn write_postgres(f: &mut std::fmt::Formatter<'_>, cpu_us: Option<f64>) -> std::fmt::Result {
-    match cpu_us {
-        Some(cpu_us) => row(f, "  PostgreSQL CPU per message", us(cpu_us), ""),
-        None => Ok(()),
-    }
-}
-
-/// A table with a line for each backlog, and how far the rates lie apart.
+/// A table for each backlog, and how far the rates lie apart.
 pub fn write(f: &mut std::fmt::Formatter<'_>, backlogs: &[Backlog]) -> std::fmt::Result {
     for backlog in backlogs {
-        writeln!(
-            f,
-            "\nbacklog: {} pending, each at the head of its lane",
-            backlog.pending
-        )?;
-        row(
-            f,
-            "beside it, held: rate",
-            rate(backlog.beside_per_second),
-            "",
-        )?;
-        row(
-            f,
-            "  server CPU per message",
-            us(backlog.beside_server_cpu_us),
-            "",
-        )?;
-        write_postgres(f, backlog.beside_postgres_cpu_us)?;
-        row(f, "drained: rate", rate(backlog.drained_per_second), "")?;
-        row(f, "  the first 20,000", rate(backlog.first_per_second), "")?;
-        row(f, "  the last 20,000", rate(backlog.last_per_second), "")?;
-        row(
-            f,
-            "  server CPU per message",
-            us(backlog.drain_server_cpu_us),
-            "",
-        )?;
-        write_postgres(f, backlog.drain_postgres_cpu_us)?;
-        row(
-            f,
-            "  resume to first arrival",
-            format!("{:.2} ms", backlog.first_after_ms),
-            "",
-        )?;
-        row(
-            f,
-            "server peak RSS",
-            megabytes(backlog.peak_rss_kib * 1024),
-            "",
-        )?;
-        row(f, "database", megabytes(backlog.database.total_bytes), "")?;
+        write_one(f, backlog)?;
+    }
+    if backlogs.len() < 2 {
+        return Ok(());
     }
     let apart = |of: fn(&Backlog) -> f64| {
         let rates = || backlogs.iter().map(of);
@@ -181,20 +219,43 @@ pub fn write(f: &mut std::fmt::Formatter<'_>, backlogs: &[Backlog]) -> std::fmt:
         );
         format!("{:.1} %", 100.0 * (most - least) / most)
     };
-    if backlogs.len() > 1 {
-        writeln!(
-            f,
-            "\nbacklogs compared: how far the slowest is behind the fastest"
-        )?;
-        row(
-            f,
-            "beside it, held",
-            apart(|b| b.beside_per_second),
-            "within 10 %",
-        )?;
-        row(f, "drained", apart(|b| b.drained_per_second), "within 10 %")?;
-    }
-    Ok(())
+    writeln!(
+        f,
+        "\nbacklogs compared: how far the slowest is behind the fastest"
+    )?;
+    let aim = "within 10 %";
+    row(f, "beside it, held", apart(|b| b.beside.per_second), aim)?;
+    row(f, "drained", apart(|b| b.drained.per_second), aim)
+}
+
+fn write_one(f: &mut std::fmt::Formatter<'_>, backlog: &Backlog) -> std::fmt::Result {
+    let (pending, beside, drained) = (backlog.pending, &backlog.beside, &backlog.drained);
+    writeln!(
+        f,
+        "\nbacklog: {pending} pending, each at the head of its lane"
+    )?;
+    row(f, "beside it, held: rate", rate(beside.per_second), "")?;
+    write_cpu(f, beside.server_cpu_us, beside.postgres_cpu_us)?;
+    row(f, "drained: rate", rate(drained.per_second), "")?;
+    row(f, "  the first 20,000", rate(drained.first_per_second), "")?;
+    row(f, "  the last 20,000", rate(drained.last_per_second), "")?;
+    write_cpu(f, drained.server_cpu_us, drained.postgres_cpu_us)?;
+    let first_after = format!("{:.2} ms", drained.first_after_ms);
+    row(f, "  resume to first arrival", first_after, "")?;
+    let peak = megabytes(backlog.peak_rss_kib * 1024);
+    row(f, "server peak RSS", peak, "")?;
+    row(f, "database", megabytes(backlog.database.total_bytes), "")
+}
+
+fn write_cpu(
+    f: &mut std::fmt::Formatter<'_>,
+    server_us: f64,
+    postgres_us: Option<f64>,
+) -> std::fmt::Result {
+    row(f, "  server CPU per message", us(server_us), "")?;
+    postgres_us.map_or(Ok(()), |postgres_us| {
+        row(f, "  PostgreSQL CPU per message", us(postgres_us), "")
+    })
 }
 
 #[cfg(test)]
