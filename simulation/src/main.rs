@@ -1,9 +1,15 @@
 //! Runs seeds of the simulation, and prints those that fail.
 
-use std::{fs::OpenOptions, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use clap::Parser;
-use simulation::seeds::{self, Summary};
+use simulation::seeds;
 
 /// Runs the server in simulated time, breaks it by seed, and judges what arrives.
 #[derive(Parser)]
@@ -37,12 +43,15 @@ fn main() -> anyhow::Result<ExitCode> {
     let further = arguments.first..arguments.first + arguments.seeds;
     let many = || seeds::known().into_iter().chain(further).collect();
     let seeds: Vec<u64> = arguments.seed.map_or_else(many, |seed| vec![seed]);
+    let told = AtomicUsize::new(0);
     let summary = seeds::run_all(&seeds, |summary| {
+        // At once: a run of hours may be broken off.
+        let failed = summary.failed.len();
+        tell(&summary.failed[told.swap(failed, Relaxed)..]);
         if summary.seeds.is_multiple_of(TELL_EVERY) {
             eprintln!("{} seeds, {} failed", summary.seeds, summary.failed.len());
         }
     });
-    tell(&summary);
     if let Some(file) = arguments.keep.filter(|_| !summary.failed.is_empty()) {
         let mut file = OpenOptions::new().create(true).append(true).open(file)?;
         for (seed, _) in &summary.failed {
@@ -57,8 +66,8 @@ fn main() -> anyhow::Result<ExitCode> {
     })
 }
 
-fn tell(summary: &Summary) {
-    for (seed, told) in &summary.failed {
+fn tell(failed: &[(u64, String)]) {
+    for (seed, told) in failed {
         eprintln!(
             "seed {seed} fails; repeat it with: cargo xtask faults --simulation --seed {seed}\n{told}\n"
         );

@@ -263,7 +263,9 @@ impl Receiver {
         } else if falls_to(never_answers) {
             Reply::Never
         } else if falls_to(is_late) {
-            Reply::Late(Duration::from_millis(random.within(50, 4_000)))
+            Reply::Late(Duration::from_millis(off_the_second(
+                random.within(50, 4_000),
+            )))
         } else if falls_to(hangs_up) {
             Reply::HangUp
         } else if falls_to(cuts_its_answer) {
@@ -290,6 +292,15 @@ impl Receiver {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
+    }
+}
+
+/// Not in the last moment of a second. Time-outs are whole seconds, and begin up to 10 ms before a request arrives: of an
+/// answer that is written as the time runs out, nobody can say whether it was in time.
+fn off_the_second(wait_ms: u64) -> u64 {
+    match wait_ms % 1_000 {
+        moment @ 980.. => wait_ms - (moment - 979),
+        _ => wait_ms,
     }
 }
 
