@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{checker, clock::since_1970, log::Evidence, parts, random::Random, report::Verdict};
+use crate::{
+    checker, clock::since_1970, log::Evidence, parts, random::Random, report::Verdict,
+    stage::Ground,
+};
 
 /// What a run does.
 #[derive(Debug, Clone)]
@@ -16,6 +19,8 @@ pub struct Options {
     pub with_points: Option<PathBuf>,
     /// What all random choices come from.
     pub seed: u64,
+    /// Where PostgreSQL's server programs are; without them the parts of replicas do not run.
+    pub postgres: Option<PathBuf>,
     /// How many faults of each kind.
     pub form: Form,
     /// Longest wait after the last command until everything has arrived.
@@ -54,11 +59,25 @@ pub enum Part {
     Drain,
     /// R11: a receiver that is down for long, and its backlog.
     Backlog,
+    /// R1 with replicas: one of them is killed, at any moment and at named points.
+    ReplicaKills,
+    /// R2: a replica is stopped past its leases, and goes on.
+    Zombies,
+    /// R3: PostgreSQL's first process is killed.
+    Postmaster,
+    /// R4: a standby takes the place of the primary.
+    Failover,
+    /// R5: the network between replicas and PostgreSQL.
+    DatabaseNetwork,
+    /// R9 with replicas: the connection dies during an answer or a commit.
+    ReplicaAmbiguous,
+    /// R10 with replicas: each is replaced in turn.
+    Rolling,
 }
 
 impl Part {
     /// Every part, in the order in which they run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::Kills,
         Self::Points,
         Self::Network,
@@ -68,10 +87,17 @@ impl Part {
         Self::Ambiguous,
         Self::Drain,
         Self::Backlog,
+        Self::ReplicaKills,
+        Self::Zombies,
+        Self::Postmaster,
+        Self::Failover,
+        Self::DatabaseNetwork,
+        Self::ReplicaAmbiguous,
+        Self::Rolling,
     ];
 
-    /// Those of the short form: all but the zoo, which does not hold yet (`faults/README.md`).
-    pub const SHORT: [Self; 8] = [
+    /// Those of the short form: all but the zoo, which compares times of a wall clock (`faults/README.md`).
+    pub const SHORT: [Self; 15] = [
         Self::Kills,
         Self::Points,
         Self::Network,
@@ -80,6 +106,13 @@ impl Part {
         Self::Ambiguous,
         Self::Drain,
         Self::Backlog,
+        Self::ReplicaKills,
+        Self::Zombies,
+        Self::Postmaster,
+        Self::Failover,
+        Self::DatabaseNetwork,
+        Self::ReplicaAmbiguous,
+        Self::Rolling,
     ];
 
     fn name(self) -> &'static str {
@@ -93,7 +126,27 @@ impl Part {
             Self::Ambiguous => "ambiguous",
             Self::Drain => "drain",
             Self::Backlog => "backlog",
+            Self::ReplicaKills => "replica-kills",
+            Self::Zombies => "zombies",
+            Self::Postmaster => "postmaster",
+            Self::Failover => "failover",
+            Self::DatabaseNetwork => "database-network",
+            Self::ReplicaAmbiguous => "replica-ambiguous",
+            Self::Rolling => "rolling",
         }
+    }
+
+    fn is_of_replicas(self) -> bool {
+        matches!(
+            self,
+            Self::ReplicaKills
+                | Self::Zombies
+                | Self::Postmaster
+                | Self::Failover
+                | Self::DatabaseNetwork
+                | Self::ReplicaAmbiguous
+                | Self::Rolling
+        )
     }
 }
 
@@ -111,6 +164,7 @@ impl Options {
         Self {
             binary,
             with_points: None,
+            postgres: None,
             seed,
             form: Form::Short,
             settle_within: Duration::from_mins(2),
@@ -142,10 +196,10 @@ pub async fn run(options: &Options, wanted: &[Part]) -> anyhow::Result<Verdict> 
         let name = part.name();
         match verdict {
             Ok(verdict) => {
-                eprintln!("{name:>10}  {took_s:5.1} s  {verdict}");
+                eprintln!("{name:>17}  {took_s:5.1} s  {verdict}");
                 sum.add(verdict);
             }
-            Err(why) => eprintln!("{name:>10}  skipped: {why}"),
+            Err(why) => eprintln!("{name:>17}  skipped: {why}"),
         }
     }
     Ok(sum)
@@ -183,15 +237,30 @@ async fn run_part(options: &Options, part: Part) -> anyhow::Result<Result<Verdic
 }
 
 async fn gather(options: &Options, part: Part, folder: &Path) -> anyhow::Result<Outcome> {
+    let ground = match &options.postgres {
+        _ if !part.is_of_replicas() => Ground::Sqlite,
+        Some(programs) => Ground::Postgres(programs.clone()),
+        None => {
+            let why = "needs --postgres and the folder of PostgreSQL's server programs";
+            return Ok(Outcome::Skipped(why.into()));
+        }
+    };
     let evidence = match part {
         Part::Kills => parts::kills::run(options, folder).await,
-        Part::Points => return parts::points::run(options, folder).await,
-        Part::Network => parts::network::run(options, folder).await,
+        Part::Points | Part::ReplicaKills => {
+            return parts::points::run(options, ground, folder).await;
+        }
+        Part::Network | Part::DatabaseNetwork => parts::network::run(options, ground, folder).await,
         Part::Zoo => parts::zoo::run(options, folder).await,
         Part::Clock => return parts::clock::run(options, folder).await,
         Part::Disk => return parts::disk::run(options, folder).await,
-        Part::Ambiguous => parts::ambiguous::run(options, folder).await,
-        Part::Drain => parts::drain::run(options, folder).await,
+        Part::Ambiguous | Part::ReplicaAmbiguous => {
+            parts::ambiguous::run(options, ground, folder).await
+        }
+        Part::Drain | Part::Rolling => parts::drain::run(options, ground, folder).await,
+        Part::Zombies => return parts::zombies::run(options, ground, folder).await,
+        Part::Failover => parts::failover::run(options, ground, folder).await,
+        Part::Postmaster => parts::postmaster::run(options, ground, folder).await,
         Part::Backlog => parts::backlog::run(options, folder).await,
     };
     evidence.map(|evidence| Outcome::Ran(Box::new(evidence)))

@@ -6,10 +6,11 @@ use standardwebhooks::Webhook;
 
 use self::server_clock::ServerClock;
 use crate::{
-    log::{Acknowledged, Arrival, Evidence, Fault, Subscribed},
+    log::{Acknowledged, Arrival, Evidence, Fault, Parts, Subscribed},
     report::Verdict,
 };
 
+mod explained;
 mod promises;
 mod server_clock;
 
@@ -60,7 +61,7 @@ pub fn missing(evidence: &Evidence) -> Vec<String> {
 /// How many faults can make the server send again what was taken.
 fn explaining(evidence: &Evidence) -> u64 {
     let faults = evidence.faults.iter();
-    faults.filter(|fault| fault.explains_duplicates).count() as u64
+    faults.filter(|fault| fault.parts > Parts::Nothing).count() as u64
 }
 
 /// Most requests that may be under way at a moment.
@@ -306,7 +307,7 @@ impl<'a> Lanes<'a> {
             .map(|position| &self.arrivals[*position]);
         if expected.delivered_us.is_some() && last.is_some_and(Arrival::is_delivered) {
             verdict.duplicates += 1;
-            if let Some(fault_us) = self.explanation(expected, arrival.at_us) {
+            if let Some(fault_us) = self.explanation(expected, arrival) {
                 *self.duplicates_at.entry(fault_us).or_default() += 1;
                 explained_by = Some(fault_us);
             } else {
@@ -399,35 +400,6 @@ impl<'a> Lanes<'a> {
                 self.webhook.name
             )
         })
-    }
-
-    /// I5: the fault between a 2xx and its record.
-    fn explanation(&self, expected: &Expected<'_>, again_us: u64) -> Option<u64> {
-        let delivered_us = expected.delivered_us?;
-        let within_us = again_us.saturating_sub(delivered_us).min(RECORD_WITHIN_US);
-        self.faults_near(delivered_us, within_us)
-            .find(|at| expected.explained_by.is_none_or(|before| *at > before))
-    }
-
-    /// Whether no fault can have kept the server from learning, or from keeping, what it was answered then.
-    fn is_surely_known(&self, answered_us: u64) -> bool {
-        let mut faults = self.faults_near(answered_us, PAUSE_GRACE_US);
-        faults.next().is_none()
-    }
-
-    /// The faults that hit so near an answer that they may have hit before its record: when each began.
-    fn faults_near(&self, answered_us: u64, within_us: u64) -> impl Iterator<Item = u64> {
-        let (from, until) = (
-            answered_us.saturating_sub(AFTERGLOW_US),
-            answered_us + within_us,
-        );
-        let faults = self.faults.iter();
-        faults
-            .filter(move |fault| {
-                let ends_us = fault.ends_us.max(fault.at_us);
-                fault.explains_duplicates && fault.at_us <= until && ends_us >= from
-            })
-            .map(|fault| fault.at_us)
     }
 }
 

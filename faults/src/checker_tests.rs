@@ -1,7 +1,7 @@
 //! The judge is tested with planted violations: each of them must be seen.
 
 use super::*;
-use crate::log::{Answered, ClockSet, Introspected, Stretch};
+use crate::log::{Answered, ClockSet, Introspected, Parts, Stretch};
 
 const INTEGRATION: &str = "9e5e84e9-974d-4f16-9662-ab2200f27cb1";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -88,7 +88,7 @@ fn fault(at_us: u64) -> Fault {
         kind: "kill".into(),
         at_us,
         ends_us: at_us,
-        explains_duplicates: true,
+        parts: Parts::Records,
     }
 }
 
@@ -289,7 +289,7 @@ fn only_a_fault_that_parts_an_answer_from_its_record_explains_a_duplicate() {
         duplicate(evidence);
         evidence.faults.push(Fault {
             kind: "drain".into(),
-            explains_duplicates: false,
+            parts: Parts::Nothing,
             ..fault(4 * S + 200)
         });
     });
@@ -302,6 +302,40 @@ fn only_a_fault_that_parts_an_answer_from_its_record_explains_a_duplicate() {
         ..fault(S)
     });
     assert!(judge(&lasting).holds());
+}
+
+#[test]
+fn a_duplicate_after_a_failure_that_nobody_may_have_recorded_is_seen() {
+    // The next number: so a failure was recorded of the attempt that was taken.
+    let further = |evidence: &mut Evidence, parts: Parts| {
+        let again = arrival(evidence, 3, 2, 6 * S, 200);
+        arrivals(evidence).push(again);
+        evidence.faults.push(Fault {
+            parts,
+            ..fault(4 * S + 200)
+        });
+    };
+    let verdict = planted(|evidence| further(evidence, Parts::Records));
+    assert_eq!((verdict.unexplained_duplicates, verdict.bound), (1, 2));
+    // Where an answer can get lost, and where a server was stopped that waited for it, it cannot know better.
+    for parts in [Parts::UnderWay, Parts::Answers] {
+        let mut explained = sound();
+        further(&mut explained, parts);
+        assert!(judge(&explained).holds());
+    }
+    // But not where another one has sent it since.
+    let verdict = planted(|evidence| {
+        further(evidence, Parts::UnderWay);
+        evidence.faults[0].at_us = 3 * S + 900_000;
+        evidence.faults[0].ends_us = 5 * S;
+    });
+    assert_eq!(verdict.unexplained_duplicates, 1);
+    // If the attempt was made twice, and failed once, that may be what was recorded.
+    let mut twice = sound();
+    let failed = arrival(&twice, 3, 1, 4 * S - 100, 500);
+    arrivals(&mut twice).insert(3, failed);
+    further(&mut twice, Parts::Records);
+    assert!(judge(&twice).holds());
 }
 
 #[test]

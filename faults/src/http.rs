@@ -1,6 +1,13 @@
 //! Requests to the server, as any program would make them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -17,11 +24,13 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// No answer of the server is larger.
 const MOST_BYTES: usize = 4 << 20;
 
-/// A client of the HTTP API with the operator's key.
+/// A client of the HTTP API with the operator's key. It asks replicas in turn, as behind a load balancer that has not
+/// noticed yet who is down. Copies share the turn.
 #[derive(Debug, Clone)]
 pub struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
-    server: SocketAddr,
+    servers: Arc<Mutex<Vec<SocketAddr>>>,
+    turn: Arc<AtomicUsize>,
     authorization: String,
 }
 
@@ -29,6 +38,8 @@ pub struct Api {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// Whether it says how long to wait before asking again.
+    pub says_when: bool,
     pub json: Value,
 }
 
@@ -44,19 +55,43 @@ pub struct Call {
 }
 
 impl Api {
-    pub fn new(server: SocketAddr, key: &str) -> Self {
+    pub fn new(servers: Vec<SocketAddr>, key: &str) -> Self {
         Self {
             client: Client::builder(TokioExecutor::new()).build_http(),
-            server,
+            servers: Arc::new(Mutex::new(servers)),
+            turn: Arc::default(),
             authorization: format!("Bearer {key}"),
         }
     }
 
-    /// Sends it once. An error means that it is unknown what became of it.
+    /// All that are asked.
+    pub fn servers(&self) -> Vec<SocketAddr> {
+        self.servers.lock().expect("no holder panics").clone()
+    }
+
+    /// One more is asked.
+    pub fn take_in(&self, server: SocketAddr) {
+        self.servers.lock().expect("no holder panics").push(server);
+    }
+
+    /// One is asked no more.
+    pub fn leave_out(&self, server: SocketAddr) {
+        let mut servers = self.servers.lock().expect("no holder panics");
+        servers.retain(|each| *each != server);
+    }
+
+    /// Sends it once, to the next one. An error means that it is unknown what became of it.
     pub async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+        let servers = self.servers();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.send_to(servers[turn % servers.len()], call).await
+    }
+
+    /// Sends it once, to this one.
+    pub async fn send_to(&self, server: SocketAddr, call: &Call) -> anyhow::Result<Answer> {
         let mut request = Request::builder()
             .method(call.method.clone())
-            .uri(format!("http://{}{}", self.server, call.path))
+            .uri(format!("http://{server}{}", call.path))
             .header(header::AUTHORIZATION, &self.authorization);
         if let Some(key) = &call.idempotency_key {
             request = request.header("idempotency-key", key);
@@ -78,6 +113,7 @@ impl Api {
     async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
         let answer = self.client.request(request).await?;
         let status = answer.status().as_u16();
+        let says_when = answer.headers().contains_key(header::RETRY_AFTER);
         let body = Limited::new(answer.into_body(), MOST_BYTES)
             .collect()
             .await
@@ -88,7 +124,11 @@ impl Api {
         } else {
             serde_json::from_slice(&body).unwrap_or(Value::Null)
         };
-        Ok(Answer { status, json })
+        Ok(Answer {
+            status,
+            says_when,
+            json,
+        })
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod battery;
 pub mod checker;
 mod clock;
+mod cluster;
 mod http;
 pub mod log;
 mod parts;

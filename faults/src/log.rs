@@ -76,9 +76,24 @@ pub struct Fault {
     /// When it was over; the same moment for a process that was killed.
     #[serde(default)]
     pub ends_us: u64,
-    /// Whether it can part a receiver's 2xx from the record of it, so that the message is sent again.
+    /// What it can keep apart.
     #[serde(default)]
-    pub explains_duplicates: bool,
+    pub parts: Parts,
+}
+
+/// What a fault can keep apart, so that a message is sent again that a receiver has taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Parts {
+    /// Nothing: it explains no duplicate.
+    #[default]
+    Nothing,
+    /// A 2xx from its record. As nothing was recorded, the attempt is made again under the same number.
+    Records,
+    /// The same; and the server goes on later, and may record that what it had under way when it was stopped took too long:
+    /// unless another one has taken over.
+    UnderWay,
+    /// Any 2xx from the server as well, which records that the attempt failed.
+    Answers,
 }
 
 /// What an introspection of an access token answered.

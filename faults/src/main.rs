@@ -36,6 +36,9 @@ struct Run {
     /// The same, built with `--features fault-points`: for the part `points`
     #[arg(long)]
     with_points: Option<PathBuf>,
+    /// The folder of PostgreSQL's server programs (initdb, postgres): for the parts of replicas
+    #[arg(long)]
+    postgres: Option<PathBuf>,
     /// The long form: hours instead of minutes
     #[arg(long)]
     long: bool,
@@ -94,6 +97,7 @@ impl Run {
         let seed = self.seed.unwrap_or_else(battery::fresh_seed);
         Options {
             with_points: self.with_points,
+            postgres: self.postgres,
             form: if self.long { Form::Long } else { Form::Short },
             settle_within: Duration::from_secs(self.settle_s),
             keep: self.keep,

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{
     clock::Stopwatch,
     http::{Answer, Api, Call},
-    log::{Evidence, Fault, Line, Subscribed},
+    log::{Evidence, Fault, Line, Parts, Subscribed},
     proxy::Proxy,
     random::Random,
     receiver::{Behaviour, Receiver},
@@ -84,6 +84,8 @@ pub struct Receivers {
     pub behind_proxies: bool,
     /// Seconds before each further try.
     pub wait_s: u64,
+    /// Seconds that a request may take.
+    pub timeout_s: u64,
 }
 
 impl Default for Receivers {
@@ -92,6 +94,7 @@ impl Default for Receivers {
             only: &[],
             behind_proxies: false,
             wait_s: 1,
+            timeout_s: 5,
         }
     }
 }
@@ -176,7 +179,7 @@ impl Platform {
             "Profile": plan.profile,
             "RetrySchedule": waits_s,
             "MaxInFlight": plan.max_in_flight,
-            "TimeoutSeconds": 5,
+            "TimeoutSeconds": receivers.timeout_s,
         });
         let path = format!("/v1/applications/{}/webhooks", self.application);
         let answer = succeed(api, &Call::post(&path, webhook)).await?;
@@ -240,16 +243,16 @@ impl Platform {
 
     /// Notes a kill that was made just now.
     pub fn note_kill(&self, kind: &str) {
-        self.note_fault(kind, self.now_us(), true);
+        self.note_fault(kind, self.now_us(), Parts::Records);
     }
 
     /// Notes a fault that began then and is over now.
-    pub fn note_fault(&self, kind: &str, began_us: u64, explains_duplicates: bool) {
+    pub fn note_fault(&self, kind: &str, began_us: u64, parts: Parts) {
         self.note(Line::Fault(Fault {
             kind: kind.to_owned(),
             at_us: began_us,
             ends_us: self.now_us(),
-            explains_duplicates,
+            parts,
         }));
     }
 

@@ -215,24 +215,26 @@ impl Producer {
         let body = format!(r#"{{"Action":"{action}","Data":{{{data}}}}}"#);
         self.note(&id, answer.number("Sequence")?, action, body, asked_us);
         if command == "delete" {
-            self.introspect(id, &token).await;
+            self.introspect(&id, &token).await;
         }
         Ok(())
     }
 
-    /// Asks whether a token works, once. A server that is away says nothing.
-    async fn introspect(&self, integration: String, token: &str) {
-        let asked_us = self.platform.now_us();
+    /// Asks every server whether a token works, once. One that is away says nothing.
+    async fn introspect(&self, integration: &str, token: &str) {
         let call = Call::post_form("/v1/access-tokens/introspect", format!("token={token}"));
-        let Ok(answer) = self.api.send(&call).await else {
-            return;
-        };
-        if let Some(active) = answer.json["active"].as_bool() {
-            self.platform.note(Line::Introspected(Introspected {
-                integration,
-                asked_us,
-                active,
-            }));
+        for server in self.api.servers() {
+            let asked_us = self.platform.now_us();
+            let Ok(answer) = self.api.send_to(server, &call).await else {
+                continue;
+            };
+            if let Some(active) = answer.json["active"].as_bool() {
+                self.platform.note(Line::Introspected(Introspected {
+                    integration: integration.to_owned(),
+                    asked_us,
+                    active,
+                }));
+            }
         }
     }
 

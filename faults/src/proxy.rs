@@ -21,6 +21,8 @@ use tokio::{
 
 /// What is read at a time. A request or an answer of the battery fits.
 const PIECE: usize = 16 * 1024;
+/// What a replica sends to PostgreSQL when a transaction is to be durable.
+const COMMIT: &[u8] = b"COMMIT\0";
 /// While the network is slow: so many bytes, then a pause.
 const SLOW_BYTES: usize = 16;
 const SLOW_PAUSE: Duration = Duration::from_millis(2);
@@ -56,6 +58,9 @@ struct Shared {
     /// So many of the next requests, and answers, are cut in the middle.
     cut_requests: AtomicU64,
     cut_responses: AtomicU64,
+    /// So many of the next commits are cut, before or after they have reached the database.
+    cut_commits: AtomicU64,
+    cut_committed: AtomicU64,
     cuts_made: AtomicU64,
 }
 
@@ -74,6 +79,10 @@ struct Way<'a> {
     from: ReadHalf<'a>,
     to: WriteHalf<'a>,
     cuts: &'a AtomicU64,
+    /// Whether commits go this way.
+    is_asking: bool,
+    /// Whether the answer to this connection's request is to be cut.
+    is_doomed: &'a AtomicBool,
 }
 
 impl Proxy {
@@ -89,6 +98,8 @@ impl Proxy {
             is_slow: AtomicBool::new(false),
             cut_requests: AtomicU64::new(0),
             cut_responses: AtomicU64::new(0),
+            cut_commits: AtomicU64::new(0),
+            cut_committed: AtomicU64::new(0),
             cuts_made: AtomicU64::new(0),
         });
         let mut serving = JoinSet::new();
@@ -134,6 +145,16 @@ impl Proxy {
     /// Lets the next request through and cuts its answer in the middle.
     pub fn cut_response(&self) {
         self.shared.cut_responses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Cuts the next commit: the database does not get it.
+    pub fn cut_commit(&self) {
+        self.shared.cut_commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lets the next commit through and cuts the word that it is done.
+    pub fn cut_committed(&self) {
+        self.shared.cut_committed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Requests and answers that were cut.
@@ -189,17 +210,22 @@ async fn connection(mut near: TcpStream, shared: Arc<Shared>) {
         return;
     };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
+    let is_doomed = AtomicBool::new(false);
     let end = {
         let ((near_in, near_out), (far_in, far_out)) = (near.split(), far.split());
         let asking = Way {
             from: near_in,
             to: far_out,
             cuts: &shared.cut_requests,
+            is_asking: true,
+            is_doomed: &is_doomed,
         };
         let answering = Way {
             from: far_in,
             to: near_out,
             cuts: &shared.cut_responses,
+            is_asking: false,
+            is_doomed: &is_doomed,
         };
         tokio::select! {
             end = shared.carry(asking) => end,
@@ -229,6 +255,14 @@ async fn swallow(mut stream: TcpStream) {
     while stream.read(&mut piece).await.is_ok_and(|read| read > 0) {}
 }
 
+/// Whether there was one to take.
+fn take_one(left: &AtomicU64) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        left.checked_sub(1)
+    })
+    .is_ok()
+}
+
 impl Shared {
     async fn carry(&self, mut way: Way<'_>) -> End {
         let mut piece = vec![0; PIECE];
@@ -237,12 +271,7 @@ impl Shared {
                 Ok(0) | Err(_) => return End::Closed,
                 Ok(read) => read,
             };
-            let take_one = |left: u64| left.checked_sub(1);
-            let is_cut = way
-                .cuts
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one)
-                .is_ok();
-            if is_cut {
+            if take_one(way.cuts) || self.is_fatal(&way, &piece[..read]) {
                 let _ = way.to.write_all(&piece[..read / 2]).await;
                 self.cuts_made.fetch_add(1, Ordering::Relaxed);
                 return End::Cut;
@@ -251,6 +280,18 @@ impl Shared {
                 return End::Closed;
             }
         }
+    }
+
+    /// Whether a connection ends with this piece because of a commit.
+    fn is_fatal(&self, way: &Way<'_>, piece: &[u8]) -> bool {
+        if !way.is_asking {
+            return way.is_doomed.load(Ordering::Relaxed);
+        }
+        let is_commit = piece.windows(COMMIT.len()).any(|bytes| bytes == COMMIT);
+        if is_commit && take_one(&self.cut_committed) {
+            way.is_doomed.store(true, Ordering::Relaxed);
+        }
+        is_commit && take_one(&self.cut_commits)
     }
 
     async fn pass_on(&self, to: &mut WriteHalf<'_>, mut bytes: &[u8]) -> std::io::Result<()> {

@@ -33,7 +33,7 @@ pub struct Server {
 }
 
 /// How each of its lives begins.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Start {
     binary: PathBuf,
     data: PathBuf,
@@ -55,16 +55,28 @@ impl Server {
         key: &str,
         environment: Vec<(String, String)>,
     ) -> anyhow::Result<Self> {
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let (data, log) = (folder.join("data"), folder.join("server.log"));
         let start = Start {
             binary: binary.to_owned(),
             data,
             log,
             key: key.to_owned(),
-            address,
+            address: free_port()?,
             environment,
         };
+        Self::begin(start).await
+    }
+
+    /// Starts another one like it, at a place of its own, and waits until it is ready.
+    pub fn successor(&self) -> impl Future<Output = anyhow::Result<Self>> + use<> {
+        let start = self.start.clone();
+        async move {
+            let address = free_port()?;
+            Self::begin(Start { address, ..start }).await
+        }
+    }
+
+    async fn begin(start: Start) -> anyhow::Result<Self> {
         let mut server = Self {
             child: start.spawn(None)?,
             start,
@@ -76,6 +88,11 @@ impl Server {
     /// Where it listens, in every life.
     pub fn address(&self) -> SocketAddr {
         self.start.address
+    }
+
+    /// Whether its process is there.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// SIGKILL: nothing of it has a chance to tidy up.
@@ -113,10 +130,15 @@ impl Server {
         Ok(())
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = self.child.id().context("the server had ended")?;
+        Ok(kill(Pid::from_raw(i32::try_from(id)?), signal)?)
+    }
+
     /// SIGTERM, and waits until it has drained and ended with success.
     pub async fn drain(&mut self) -> anyhow::Result<()> {
-        let id = self.child.id().context("the server had ended")?;
-        kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGTERM)?;
+        self.signal(Signal::SIGTERM)?;
         let status = tokio::time::timeout(DRAINED_WITHIN, self.child.wait())
             .await
             .with_context(|| format!("SIGTERM did not end the server\n{}", self.said()))??;
@@ -136,7 +158,7 @@ impl Server {
     }
 
     async fn ready(&mut self) -> anyhow::Result<()> {
-        let api = Api::new(self.start.address, &self.start.key);
+        let api = Api::new(vec![self.start.address], &self.start.key);
         let began = Instant::now();
         while began.elapsed() < READY_WITHIN {
             let answer = api.send(&Call::get("/readyz")).await;
@@ -153,6 +175,11 @@ impl Server {
             self.said()
         )
     }
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 impl Start {

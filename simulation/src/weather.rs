@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use faults::log::Fault;
+use faults::log::{Fault, Parts};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{clock::SimulatedClock, random::Seeded};
@@ -125,7 +125,8 @@ impl Weather {
             kind: kind.to_owned(),
             at_us,
             ends_us: at_us,
-            explains_duplicates: true,
+            // Answers get lost in the network as well.
+            parts: Parts::Answers,
         };
         self.faults.lock().expect("no holder panics").push(fault);
     }

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::outside;
 use crate::place;
 use crate::planted;
+use crate::postgres;
 use crate::run::{self, Outcome};
 
 /// Options of `faults`.
@@ -67,8 +68,14 @@ fn battery(options: &Options) -> anyhow::Result<Command> {
         .arg("--bellhop")
         .arg(folder.join("bellhop"))
         .arg("--with-points")
-        .arg(with_points)
-        .args(&options.arguments);
+        .arg(with_points);
+    match postgres::programs(true) {
+        Ok(programs) => {
+            command.arg("--postgres").arg(programs);
+        }
+        Err(advice) => eprintln!("{advice}"),
+    }
+    command.args(&options.arguments);
     Ok(command)
 }
 

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 
 use crate::place;
+use crate::postgres;
 use crate::run::{self, Outcome, Summary};
 
 /// A bug, and who must see it.
@@ -24,7 +25,7 @@ enum By {
     Test(&'static str),
 }
 
-const PLANTED: [Planted; 8] = [
+const PLANTED: [Planted; 9] = [
     Planted {
         name: "acknowledge-before-commit",
         by: By::Part("points"),
@@ -36,6 +37,10 @@ const PLANTED: [Planted; 8] = [
     Planted {
         name: "no-fencing",
         by: By::Test("a_fence_that_is_not_held"),
+    },
+    Planted {
+        name: "no-fencing-of-replicas",
+        by: By::Part("zombies"),
     },
     Planted {
         name: "retry-timer-in-memory",
@@ -145,6 +150,9 @@ fn try_part(battery: &Path, sources: &Path, folder: &Path, part: &str) -> anyhow
         .arg(&server)
         .arg("--with-points")
         .arg(&server);
+    if let Ok(programs) = postgres::programs(true) {
+        command.arg("--postgres").arg(programs);
+    }
     let (status, lines) = run::watched(&mut command, |line| line.starts_with("faults="))?;
     let line = lines.join("\n");
     Ok(if status.success() {

@@ -57,13 +57,18 @@ pub enum Durable {
 
 /// Starts one, or says how to get it.
 pub fn start(offline: bool, durable: Durable) -> Result<Cluster, String> {
-    let programs = match find() {
-        Some(programs) => programs,
-        None if !offline && is_root() && install("postgresql") => find().ok_or(ADVICE)?,
-        None => return Err(ADVICE.to_owned()),
-    };
+    let programs = programs(offline)?;
     try_start(&programs, offline, durable)
         .map_err(|error| format!("PostgreSQL could not be started: {error:#}"))
+}
+
+/// The folder of the server programs, or how to get them.
+pub fn programs(offline: bool) -> Result<PathBuf, String> {
+    match find() {
+        Some(programs) => Ok(programs),
+        None if !offline && is_root() && install("postgresql") => Ok(find().ok_or(ADVICE)?),
+        None => Err(ADVICE.to_owned()),
+    }
 }
 
 fn try_start(programs: &Path, offline: bool, durable: Durable) -> anyhow::Result<Cluster> {

@@ -9,8 +9,19 @@ macro_rules! fault_point {
     };
 }
 
+/// How much longer a lease is than the time-out of its webhook: as given, unless the battery has no time to wait.
+macro_rules! lease_margin_ms {
+    ($normal:expr) => {{
+        #[cfg(feature = "fault-points")]
+        let margin = $crate::fault_points::lease_margin_ms().unwrap_or($normal);
+        #[cfg(not(feature = "fault-points"))]
+        let margin: i64 = $normal;
+        margin
+    }};
+}
+
 #[cfg(feature = "fault-points")]
-pub use enabled::pass;
+pub use enabled::{lease_margin_ms, pass};
 
 #[cfg(feature = "fault-points")]
 mod enabled {
@@ -24,6 +35,8 @@ mod enabled {
         unistd::Pid,
     };
 
+    /// How much longer a lease is than the time-out of its webhook, instead of what it is for all others.
+    const LEASE_MARGIN: &str = "BATTERY_LEASE_MARGIN_MS";
     /// Names the place and says at which passing it kills, as in `commit-before:17`.
     const ASKED: &str = "BATTERY_FAULT_POINT";
 
@@ -33,17 +46,27 @@ mod enabled {
     }
 
     static POINT: LazyLock<Option<Asked>> = LazyLock::new(|| {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "no setting of the server: a build with this feature is for the battery alone"
-        )]
-        let asked = std::env::var(ASKED).ok()?;
+        let asked = told(ASKED)?;
         let (name, passing) = asked.split_once(':')?;
         Some(Asked {
             name: name.to_owned(),
             passings_left: AtomicU64::new(passing.parse().ok()?),
         })
     });
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no setting of the server: a build with this feature is for the battery alone"
+    )]
+    fn told(name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    /// The margin of leases, if the battery has named one.
+    pub fn lease_margin_ms() -> Option<i64> {
+        static MARGIN: LazyLock<Option<i64>> = LazyLock::new(|| told(LEASE_MARGIN)?.parse().ok());
+        *MARGIN
+    }
 
     /// Passes a place. The process ends here, without a chance to tidy up, if it was asked to.
     pub fn pass(name: &str) {

@@ -1,19 +1,21 @@
 //! R9: the connection dies during the answer to a command. The client cannot know what became of it, and asks again
-//! with the same Idempotency-Key: each command happens once.
+//! with the same Idempotency-Key: each command happens once. Of replicas another one is asked, and every other time it is
+//! the connection to the database that dies, while a transaction commits.
 
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
 use super::setting;
 use crate::{
     battery::Options,
-    log::Evidence,
+    log::{Evidence, Parts},
     producer::Rhythm,
-    stage::{Setting, Stage},
+    proxy::Proxy,
+    stage::{Ground, Setting, Stage},
 };
 
 /// Longest between two cuts.
@@ -22,7 +24,7 @@ const BETWEEN_MS: u64 = 25;
 const CUT_WITHIN: Duration = Duration::from_secs(20);
 
 /// 100 cuts, or 5,000.
-pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
+pub async fn run(options: &Options, ground: Ground, folder: &Path) -> anyhow::Result<Evidence> {
     let setting = Setting {
         integrations: options.times(150, 3000),
         rhythm: Rhythm {
@@ -30,20 +32,29 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
             pause_ms: 30,
         },
         harm_to_api: true,
-        ..setting(options)
+        ..setting(options, ground)
+    };
+    let setting = Setting {
+        harm_to_database: matches!(setting.ground, Ground::Postgres(_)),
+        ..setting
     };
     let stage = Stage::set(&setting, folder).await?;
     let mut random = stage.random.part("ambiguous");
-    for cut in 0..options.times(100, 5000) {
-        let proxy = stage.before_api.as_ref().context("no proxy")?;
-        let began_us = stage.platform.now_us();
-        let began = Instant::now();
-        proxy.cut_response();
-        while proxy.cuts_made() <= cut {
+    for number in 0..options.times(100, 5000) {
+        let place = stage.any(&mut random);
+        let (proxy, cut, kind): (_, fn(&Proxy), _) = match stage.before_database.get(place) {
+            Some(proxy) if number % 4 == 1 => (proxy, Proxy::cut_commit, "commit cut"),
+            Some(proxy) if number % 4 == 3 => (proxy, Proxy::cut_committed, "committed cut"),
+            _ => (&stage.before_api[place], Proxy::cut_response, "answer cut"),
+        };
+        let (began, began_us) = (Instant::now(), stage.platform.now_us());
+        let made = proxy.cuts_made();
+        cut(proxy);
+        while proxy.cuts_made() <= made {
             ensure!(began.elapsed() < CUT_WITHIN, "no answer came to be cut");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        stage.platform.note_fault("answer cut", began_us, false);
+        stage.platform.note_fault(kind, began_us, Parts::Nothing);
         tokio::time::sleep(Duration::from_millis(random.below(BETWEEN_MS))).await;
     }
     stage.finish().await

@@ -10,10 +10,10 @@ use anyhow::{Context as _, ensure};
 use super::setting;
 use crate::{
     battery::Options,
-    log::Evidence,
+    log::{Evidence, Parts},
     platform::Receivers,
     producer::Rhythm,
-    stage::{Setting, Stage},
+    stage::{Ground, Setting, Stage},
 };
 
 /// Seconds between two tries. The schedule has 50 of them, so that nothing fails for good while the backlog grows.
@@ -35,9 +35,10 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
             only: &["steady"],
             behind_proxies: true,
             wait_s: WAIT_S,
+            ..Receivers::default()
         },
         settle_within: options.settle_within.max(Duration::from_mins(5)),
-        ..setting(options)
+        ..setting(options, Ground::Sqlite)
     };
     let stage = Stage::set(&setting, folder).await?;
     for _ in 0..options.times(1, 5) {
@@ -52,7 +53,9 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
         }
         let proxy = stage.platform.proxies.values().next();
         proxy.context("no proxy")?.heal();
-        stage.platform.note_fault("receiver down", began_us, true);
+        stage
+            .platform
+            .note_fault("receiver down", began_us, Parts::Answers);
     }
     stage.finish().await
 }

@@ -9,8 +9,8 @@ use std::{
 use super::setting;
 use crate::{
     battery::{Options, Outcome},
-    log::{ClockSet, Line},
-    stage::{Setting, Stage},
+    log::{ClockSet, Line, Parts},
+    stage::{Ground, Setting, Stage},
 };
 
 /// Where Debian's package and others put the library.
@@ -45,7 +45,7 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Outcome> {
         environment: environment
             .map(|(name, value)| (name.to_owned(), value))
             .to_vec(),
-        ..setting(options)
+        ..setting(options, Ground::Sqlite)
     };
     let mut stage = Stage::set(&setting, folder).await?;
     for number in 0..options.times(10, 100) as usize {
@@ -54,7 +54,7 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Outcome> {
         let began_us = stage.platform.now_us();
         let is_restarted = number % 2 == 1;
         if is_restarted {
-            stage.server.drain().await?;
+            stage.servers[0].drain().await?;
         }
         set_clock(&offset, offset_s)?;
         stage.platform.note(Line::ClockSet(ClockSet {
@@ -62,9 +62,9 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Outcome> {
             offset_s,
         }));
         if is_restarted {
-            stage.server.restart().await?;
+            stage.servers[0].restart().await?;
         }
-        stage.platform.note_fault("clock", began_us, false);
+        stage.platform.note_fault("clock", began_us, Parts::Nothing);
     }
     Ok(Outcome::Ran(Box::new(stage.finish().await?)))
 }

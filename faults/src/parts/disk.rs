@@ -16,7 +16,8 @@ use super::setting;
 use crate::{
     battery::{Options, Outcome},
     http::{Answer, Call},
-    stage::{Setting, Stage},
+    log::Parts,
+    stage::{Ground, Setting, Stage},
 };
 
 /// The whole disk.
@@ -49,7 +50,7 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Outcome> {
     };
     let setting = Setting {
         integrations: options.times(150, 600),
-        ..setting(options)
+        ..setting(options, Ground::Sqlite)
     };
     let stage = Stage::set(&setting, folder).await?;
     for _ in 0..options.times(3, 30) {
@@ -76,7 +77,9 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Outcome> {
         disk.clear()?;
         let ready = until(|| async { Ok((readiness(&stage).await? == 200).then_some(())) });
         ready.await.context("/readyz does not see the room")?;
-        stage.platform.note_fault("disk full", began_us, true);
+        stage
+            .platform
+            .note_fault("disk full", began_us, Parts::Records);
     }
     // The server is ended before its disk is taken away.
     let evidence = stage.finish().await;

@@ -6,7 +6,7 @@ use super::setting;
 use crate::{
     battery::Options,
     log::Evidence,
-    stage::{Setting, Stage},
+    stage::{Ground, Setting, Stage},
 };
 
 /// A life of the server, at least and at most: from ready to killed.
@@ -16,7 +16,7 @@ const LIFE_MS: (u64, u64) = (50, 1500);
 pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
     let setting = Setting {
         integrations: options.times(200, 2000),
-        ..setting(options)
+        ..setting(options, Ground::Sqlite)
     };
     let mut stage = Stage::set(&setting, folder).await?;
     let mut random = stage.random.part("kills");
@@ -24,9 +24,9 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
     for _ in 0..options.times(25, 500) {
         let life = shortest + random.below(longest - shortest);
         tokio::time::sleep(Duration::from_millis(life)).await;
-        stage.server.kill().await?;
+        stage.servers[0].kill().await?;
         stage.platform.note_kill("kill");
-        stage.server.restart().await?;
+        stage.servers[0].restart().await?;
     }
     stage.finish().await
 }

@@ -1,20 +1,21 @@
-//! R5: the network between the server and its receivers: reset, black hole, half-open, slow, cut in the middle.
+//! R5: the network between the server and its receivers: reset, black hole, half-open, slow, cut in the middle. With
+//! replicas it is the network between one of them and PostgreSQL.
 
 use std::{path::Path, time::Duration};
 
 use super::setting;
 use crate::{
     battery::Options,
-    log::Evidence,
+    log::{Evidence, Parts},
     platform::Receivers,
     proxy::Proxy,
-    stage::{Setting, Stage},
+    stage::{Ground, Setting, Stage},
 };
 
 /// What a kind of harm is called, and how it is done.
 type Harm = (&'static str, fn(&Proxy));
 
-/// The harm that is done, in turn, to the ways to all receivers at once.
+/// The harm that is done in turn: to the ways to all receivers at once, or to one replica's way to the database.
 const HARM: [Harm; 6] = [
     ("reset", Proxy::reset),
     ("black hole", Proxy::black_hole),
@@ -29,16 +30,18 @@ const LASTS_MS: u64 = 600;
 const PEACE_MS: u64 = 900;
 
 /// 20 times, or 500.
-pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
+pub async fn run(options: &Options, ground: Ground, folder: &Path) -> anyhow::Result<Evidence> {
+    let of_database = matches!(ground, Ground::Postgres(_));
     let setting = Setting {
         integrations: options.times(150, 1500),
         receivers: Receivers {
-            behind_proxies: true,
+            behind_proxies: !of_database,
             ..Receivers::default()
         },
         // Otherwise the harm meets closed doors for most of the time.
-        resumes: true,
-        ..setting(options)
+        resumes: !of_database,
+        harm_to_database: of_database,
+        ..setting(options, ground)
     };
     let stage = Stage::set(&setting, folder).await?;
     let mut random = stage.random.part("network");
@@ -47,11 +50,23 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
         tokio::time::sleep(peace).await;
         let (kind, harm) = HARM[number % HARM.len()];
         let began_us = stage.platform.now_us();
-        stage.platform.proxies.values().for_each(harm);
+        let (ways, parts): (Vec<&Proxy>, _) = if of_database {
+            let way = &stage.before_database[stage.any(&mut random)];
+            (vec![way], Parts::Records)
+        } else {
+            (stage.platform.proxies.values().collect(), Parts::Answers)
+        };
+        for way in &ways {
+            harm(way);
+        }
         tokio::time::sleep(Duration::from_millis(LASTS_MS)).await;
-        stage.platform.proxies.values().for_each(Proxy::heal);
-        stage.platform.note_fault(kind, began_us, true);
-        stage.platform.resume_open(&stage.api).await?;
+        for way in &ways {
+            way.heal();
+        }
+        stage.platform.note_fault(kind, began_us, parts);
+        if setting.resumes {
+            stage.platform.resume_open(&stage.api).await?;
+        }
     }
     stage.finish().await
 }

@@ -1,11 +1,12 @@
-//! R1: SIGKILL at named points: the server, built with the feature `fault-points`, kills itself there.
+//! R1: SIGKILL at named points: the server, built with the feature `fault-points`, kills itself there. Of replicas, one
+//! that lives is killed first, at a moment that has no name, and starts again towards its point beside the others.
 
 use std::{path::Path, time::Duration};
 
-use super::setting;
+use super::{NEEDS_POINTS, mortal};
 use crate::{
     battery::{Options, Outcome},
-    stage::{Setting, Stage},
+    stage::{Ground, Setting, Stage},
 };
 
 /// Before and after each step from a command to the record of its delivery.
@@ -32,21 +33,18 @@ const PASSING_OF_CONNECT: u64 = 3;
 const DIES_WITHIN: Duration = Duration::from_secs(8);
 
 /// Each point twice, or 36 times.
-pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Outcome> {
-    let Some(binary) = &options.with_points else {
-        let why = "needs --with-points and a server built with `--features fault-points`";
-        return Ok(Outcome::Skipped(why.into()));
+pub async fn run(options: &Options, ground: Ground, folder: &Path) -> anyhow::Result<Outcome> {
+    let (Some(binary), Some(mortal)) = (&options.with_points, mortal(options, ground)) else {
+        return Ok(Outcome::Skipped(NEEDS_POINTS.into()));
     };
     let setting = Setting {
         binary: binary.clone(),
         integrations: options.times(200, 2000),
-        ..setting(options)
+        ..mortal
     };
     let mut stage = Stage::set(&setting, folder).await?;
     let mut random = stage.random.part("points");
     let mut not_reached = Vec::new();
-    stage.server.kill().await?;
-    stage.platform.note_kill("kill");
     for _ in 0..options.times(2, 36) {
         for point in POINTS {
             let most = if point.starts_with("connect") {
@@ -55,13 +53,20 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Outcome> {
                 PASSING
             };
             let passing = 1 + random.below(most);
-            stage
-                .server
-                .restart_towards(&format!("{point}:{passing}"))?;
-            let reached = stage.server.dies(DIES_WITHIN).await?;
+            let place = stage.any(&mut random);
+            let server = &mut stage.servers[place];
+            if server.is_alive() {
+                server.kill().await?;
+                stage.platform.note_kill("kill");
+            }
+            server.restart_towards(&format!("{point}:{passing}"))?;
+            let reached = server.dies(DIES_WITHIN).await?;
             stage.platform.note_kill(point);
             if !reached {
                 not_reached.push(point);
+            }
+            if stage.servers.len() > 1 {
+                stage.servers[place].restart().await?;
             }
         }
     }
@@ -73,6 +78,10 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Outcome> {
             "the server never came to the fault point {point}"
         );
     }
-    stage.server.restart().await?;
+    for server in &mut stage.servers {
+        if !server.is_alive() {
+            server.restart().await?;
+        }
+    }
     Ok(Outcome::Ran(Box::new(stage.finish().await?)))
 }

@@ -10,9 +10,9 @@ use super::setting;
 use crate::{
     battery::Options,
     http::Call,
-    log::{Evidence, Line, Stretch},
+    log::{Evidence, Line, Parts, Stretch},
     platform::Receivers,
-    stage::{Setting, Stage},
+    stage::{Ground, Setting, Stage},
 };
 
 /// How long commands go on before there are hostile receivers, and then beside them.
@@ -30,7 +30,7 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
             only: &["steady", "slow"],
             ..Receivers::default()
         },
-        ..setting(options)
+        ..setting(options, Ground::Sqlite)
     };
     let stage = Stage::set(&setting, folder).await?;
     tokio::time::sleep(WARMS_UP).await;
@@ -54,7 +54,7 @@ pub async fn run(options: &Options, folder: &Path) -> anyhow::Result<Evidence> {
         beasts.push(receiver);
     }
     stretch(&stage, true, BESIDE * times).await;
-    stage.platform.note_fault("zoo", began_us, false);
+    stage.platform.note_fault("zoo", began_us, Parts::Nothing);
     let visited = beasts.iter().filter(|beast| beast.connections() > 0);
     let visited = visited.count();
     // Some are only there to refuse; but most must have been met, or this shows nothing.

@@ -26,10 +26,7 @@ async fn every_acknowledged_message_arrives_in_order_whatever_is_killed() {
 #[test]
 fn the_normal_build_has_no_fault_points() {
     let binary = std::fs::read(env!("CARGO_BIN_EXE_bellhop")).unwrap();
-    let asked = b"BATTERY_FAULT_POINT";
+    let asked = b"BATTERY_";
     let is_there = binary.windows(asked.len()).any(|bytes| bytes == asked);
-    assert!(
-        !is_there,
-        "the binary listens for the name of a fault point"
-    );
+    assert!(!is_there, "the binary listens to the battery");
 }

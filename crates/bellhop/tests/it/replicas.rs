@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_postgres::NoTls;
 
 use crate::{
     store::postgres::{TestDatabase, cluster, execute, pooler},
@@ -225,6 +226,47 @@ async fn a_replica_stopped_past_its_lease_records_nothing() {
         .collect();
     assert_eq!(statuses, [&json!(204)]);
     assert!(other.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_stopped_in_a_transaction_holds_nobody_up_for_long() {
+    if cluster().is_none() {
+        return;
+    }
+    let database = TestDatabase::new().await;
+    let (one, other) = (replica(&database).await, replica(&database).await);
+    let application = one.application("Booking engine").await;
+    let made = one.integration(&application, "Front desk").await;
+    let path = format!("/v1/integrations/{}/disable", made["Id"].as_str().unwrap());
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    // A command locks its integration, and then wants to read this table.
+    let lock = "BEGIN; LOCK TABLE lane_ends IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).await.unwrap();
+    let stopped = async {
+        let waiting = "SELECT 1 FROM pg_stat_activity \
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("the command has locked its integration", async || {
+            !client.query(waiting, &[]).await.unwrap().is_empty()
+        })
+        .await;
+        one.signal(Signal::SIGSTOP);
+        client.batch_execute("COMMIT").await.unwrap();
+        let done = other.ask(Method::POST, &path, Some(&json!({}))).await;
+        one.signal(Signal::SIGCONT);
+        done
+    };
+    let asked = async { one.ask(Method::POST, &path, Some(&json!({}))).await };
+    let ((status, problem), (done_status, done)) = tokio::join!(asked, stopped);
+    assert_eq!(
+        (done_status, &done["Changed"]),
+        (200, &json!(true)),
+        "{done}"
+    );
+    assert_eq!(status, 503, "{problem}");
+    assert!(one.end().await && other.end().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -89,14 +89,18 @@ const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(turn) FROM unnest($1::big
 
 /// Locks what is due, skips what another replica has locked, and claims the first of each lane. The subqueries are
 /// written so that there is one plan for them whatever is known of the tables: a walk along the index of what is due,
-/// which passes over the lanes that are busy. Those are read once, and hashed. A claim whose lease is over is taken over with a new number. How much of a
+/// which passes over the lanes that are busy. Those are read once, and hashed. A claim whose lease is over is taken over with a new number,
+/// unless it is just being recorded: whoever records locks the claim before the delivery, so it is locked first here too, and not waited for. How much of a
 /// webhook may be in flight is what `Health::most_in_flight` says, and its settings, if other replicas hold some: what it
 /// holds itself, a replica counts for itself. The same with its rate limit: a bucket as in `delivery/pace.rs`, which says when
 /// the requests are spent that have been claimed, and keeps back a replica after others have claimed.
 const CLAIM: &str = "\
-    WITH busy AS MATERIALIZED ( \
+    WITH over AS MATERIALIZED ( \
+        SELECT webhook_id, integration_id FROM claims \
+        WHERE webhook_id = ANY($1) AND lease_until <= clock_timestamp() FOR UPDATE SKIP LOCKED \
+    ), busy AS MATERIALIZED ( \
         SELECT webhook_id, integration_id, holder FROM claims \
-        WHERE webhook_id = ANY($1) AND lease_until > clock_timestamp() \
+        WHERE webhook_id = ANY($1) AND (webhook_id, integration_id) NOT IN (SELECT webhook_id, integration_id FROM over) \
     ), wanted AS MATERIALIZED ( \
         SELECT w.webhook_id, h.timeout_ms, h.rate_limit, GREATEST(0, LEAST(w.n, h.most - f.held, \
             CASE WHEN f.theirs > 0 THEN h.max_in_flight - f.held END, \
@@ -230,8 +234,8 @@ async fn ask(
     let (webhooks, limits): (Vec<Uuid>, Vec<i64>) = asked.iter().copied().unzip();
     let turns: BTreeSet<i64> = webhooks.iter().map(turn).collect();
     let turns: Vec<i64> = turns.into_iter().collect();
-    let now = to_ms(now);
-    let claim: Values<'_> = &[&webhooks, &limits, &now, &shared.holder, &LEASE_MARGIN_MS];
+    let (now, margin) = (to_ms(now), lease_margin_ms!(LEASE_MARGIN_MS));
+    let claim: Values<'_> = &[&webhooks, &limits, &now, &shared.holder, &margin];
     let take_turns: Values<'_> = &[&turns];
     let gates: Values<'_> = &[&webhooks, &shared.holder];
     let (turned, taken, gates, committed) = tokio::join!(

@@ -177,7 +177,10 @@ impl Transaction<'_> {
     /// Makes it durable. May be the last of several futures that are awaited together: it is sent behind the statements of
     /// the others, of which each asks one. If one of them fails, the database ends the transaction without effect.
     pub async fn commit(&self) -> Result<(), Failed> {
-        self.end("COMMIT").await
+        fault_point!("commit-before");
+        self.end("COMMIT").await?;
+        fault_point!("commit-after");
+        Ok(())
     }
 
     /// Ends it without effect.

@@ -85,8 +85,9 @@ const PROOF_LASTS: Duration = Duration::from_secs(1);
 const READERS: usize = 8;
 
 /// How connections begin that write and claim. Each statement of theirs has one way, along an index, whatever is known of
-/// the tables: it is planned once, and not by what they were when they were small.
-const WRITE: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+/// the tables: it is planned once, and not by what they were when they were small. A transaction in which nothing is asked
+/// for two seconds is that of a replica which is stopped or cut off: the database ends it, or all would wait for its locks.
+const WRITE: &str = "SET idle_in_transaction_session_timeout = 2000; SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off";
 /// How connections begin that read.
 const READ: &str = "SET jit = off";

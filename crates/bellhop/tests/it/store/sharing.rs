@@ -17,6 +17,8 @@ use bellhop::{
     },
 };
 
+use tokio_postgres::NoTls;
+
 use super::{
     conformance::runs,
     postgres::{Postgres, cluster, execute, open, try_open},
@@ -183,6 +185,30 @@ async fn claims_of_both_are_disjoint_and_one_a_lane() {
         seen.extend(ours.iter().chain(&theirs).map(|claim| claim.delivery_id));
     }
     assert_eq!((seen.len(), count), (60, 60));
+}
+
+/// A record ends the claim first and changes the delivery then. Whoever waited for the one while it holds the other would
+/// wait in a circle.
+#[tokio::test]
+async fn who_claims_does_not_wait_for_a_late_record() {
+    let Some((world, other)) = two().await else {
+        return;
+    };
+    let webhook = world.new_webhook().await;
+    world.new_integration().await;
+    world.claim_one(webhook).await;
+    let url = world.database.url();
+    let lapse = "UPDATE claims SET lease_until = clock_timestamp() - interval '1 second'";
+    execute(&url, lapse).await;
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let record = "BEGIN; DELETE FROM claims";
+    client.batch_execute(record).await.unwrap();
+    let claimed = claim(&world, &*other, webhook, 5);
+    let claimed = tokio::time::timeout(Duration::from_secs(5), claimed).await;
+    assert!(claimed.expect("it waits").is_empty());
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(claim(&world, &*other, webhook, 5).await.len(), 1);
 }
 
 #[tokio::test]
