@@ -63,6 +63,9 @@ pub struct RunOptions {
     /// Connections of the load
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub connections: u16,
+    /// Replicas end to end on one PostgreSQL; the load is shared out among them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8), requires = "postgres_url")]
+    pub replicas: u8,
     /// Each command end to end has an `Idempotency-Key`
     #[arg(long)]
     pub idempotency_keys: bool,

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::arguments::RunOptions;
 use crate::measure::Spread;
 use crate::platform::Platform;
+use crate::postgres::ClusterMeter;
 use crate::producer::Load;
 use crate::server::Server;
 use crate::sink::Arrival;
@@ -29,6 +30,8 @@ pub struct Latency {
     /// How far the load was behind its own pace, at worst.
     pub behind_ms: f64,
     pub server_cpu_us: f64,
+    /// On PostgreSQL: of all its processes.
+    pub postgres_cpu_us: Option<f64>,
 }
 
 pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Vec<Latency>> {
@@ -48,15 +51,18 @@ pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Vec<La
         let commands = u64::from(per_second) * u64::from(options.seconds());
         let mut plan = platform.plan(&server, commands, options.connections);
         plan.per_second = Some(per_second);
-        let server_cpu = server.cpu()?;
+        let (server_cpu, postgres_cpu) = (server.cpu()?, server.database_cpu()?);
         let load = plan.carry_out().await?;
         judge(&sink.wait_for(commands).await?)?;
         let server_cpu_us = server_cpu.us_per_message(commands)?;
+        let of_postgres = |cpu: ClusterMeter| cpu.us_per_message(commands);
+        let postgres_cpu_us = postgres_cpu.map(of_postgres).transpose()?;
         let arrivals = sink.arrivals().await?;
         let mut latency = compare(&load, &arrivals)?;
         latency.per_second = per_second;
         latency.seconds = options.seconds();
         latency.server_cpu_us = server_cpu_us;
+        latency.postgres_cpu_us = postgres_cpu_us;
         paces.push(latency);
     }
     server.end().await?;
@@ -95,6 +101,7 @@ pub fn compare(load: &Load, arrivals: &[Arrival]) -> anyhow::Result<Latency> {
         request_to_answer_ms: Spread::of(commit),
         behind_ms: load.behind_ms,
         server_cpu_us: 0.0,
+        postgres_cpu_us: None,
     })
 }
 

@@ -76,6 +76,7 @@ impl Platform {
             key: KEY.to_owned(),
             application_ids: vec![self.application_id.clone()],
             enterprise_ids: self.enterprise_ids.clone(),
+            first: 0,
             commands,
             connections,
             per_second: None,

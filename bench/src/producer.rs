@@ -30,6 +30,8 @@ pub struct Plan {
     /// In turn.
     pub application_ids: Vec<String>,
     pub enterprise_ids: Vec<String>,
+    /// The number of the first command: what is made of it is no other plan's.
+    pub first: u64,
     pub commands: u64,
     pub connections: u16,
     /// Commands a second, each at its time whether or not those before are answered (while a
@@ -49,6 +51,20 @@ pub struct Load {
     pub behind_ms: f64,
     /// One for each command, only at a pace.
     pub samples: Vec<Sample>,
+}
+
+impl Load {
+    /// Of two at once.
+    pub fn beside(mut self, other: Self) -> Self {
+        self.samples.extend(other.samples);
+        Self {
+            first_sent_ns: self.first_sent_ns.min(other.first_sent_ns),
+            last_answered_ns: self.last_answered_ns.max(other.last_answered_ns),
+            cpu_ms: self.cpu_ms + other.cpu_ms,
+            behind_ms: self.behind_ms.max(other.behind_ms),
+            samples: self.samples,
+        }
+    }
 }
 
 /// One command that was answered with 201.
@@ -136,7 +152,7 @@ impl Course {
     fn take(&self) -> Option<u64> {
         let number = self.next.get();
         self.next.set(number + 1);
-        (number < self.plan.commands).then_some(number)
+        (number < self.plan.commands).then_some(self.plan.first + number)
     }
 
     /// Waits for the time of a command, if there is a pace.
@@ -144,6 +160,7 @@ impl Course {
         let Some(per_second) = self.plan.per_second else {
             return;
         };
+        let number = number - self.plan.first;
         let due_ns = self.started_ns + number * 1_000_000_000 / u64::from(per_second);
         if let Some(early_ns) = due_ns.checked_sub(now_ns()) {
             tokio::time::sleep(Duration::from_nanos(early_ns)).await;

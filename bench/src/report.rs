@@ -131,9 +131,9 @@ fn write_end_to_end(f: &mut fmt::Formatter<'_>, all: &EndToEnd, raw: Option<&Raw
     let bytes = round.sink.body_bytes as f64 / round.messages as f64;
     writeln!(
         f,
-        "\nend to end: {} create commands, {} connections, messages of {bytes:.0} bytes, \
+        "\nend to end: {} create commands, {} connections, {} replicas, messages of {bytes:.0} bytes, \
          durable, delivered, recorded; the middle of {} rounds",
-        round.messages, round.connections, all.rounds
+        round.messages, round.connections, round.replicas, all.rounds
     )?;
     row(f, "rate", rate(round.per_second), "at least 15000/s")?;
     let spread = format!(
@@ -234,7 +234,11 @@ fn write_latency(f: &mut fmt::Formatter<'_>, latency: &Latency) -> fmt::Result {
         ms(latency.behind_ms),
         "",
     )?;
-    row(f, "server CPU per message", us(latency.server_cpu_us), "")
+    row(f, "server CPU per message", us(latency.server_cpu_us), "")?;
+    match latency.postgres_cpu_us {
+        Some(postgres) => row(f, "PostgreSQL CPU per message", us(postgres), ""),
+        None => Ok(()),
+    }
 }
 
 fn write_introspection(f: &mut fmt::Formatter<'_>, all: &Introspection) -> fmt::Result {

@@ -14,6 +14,9 @@ use crate::measure::{CpuMeter, Memory, Size};
 use crate::postgres::{Cluster, ClusterMeter};
 use crate::process::Guarded;
 
+/// One key ring for all replicas on a database.
+const ENCRYPTION_KEY: &str = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
+
 /// The bootstrap key of servers that live for seconds and listen on loopback.
 pub const KEY: &str = "bench-0123456789abcdef0123456789abcdef";
 
@@ -33,6 +36,8 @@ pub struct Program<'a> {
 /// A running server on a data directory.
 pub struct Server {
     cluster: Option<Cluster>,
+    /// The URL of its database, if that is not in the data directory.
+    database: Option<String>,
     process: Guarded,
     address: SocketAddr,
     data: PathBuf,
@@ -48,6 +53,25 @@ impl Server {
 
     /// The same, with further settings.
     pub async fn start_with(
+        program: Program<'_>,
+        data: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let database = match program.postgres {
+            Some(cluster) => Some(cluster.database().await?),
+            None => None,
+        };
+        Self::start_on(database, program, data, settings).await
+    }
+
+    /// Another replica, on the same database.
+    pub async fn start_beside(&self, program: Program<'_>, data: &Path) -> anyhow::Result<Self> {
+        let database = self.database.clone();
+        Self::start_on(database, program, data, &[]).await
+    }
+
+    async fn start_on(
+        database: Option<String>,
         program: Program<'_>,
         data: &Path,
         settings: &[(&str, &str)],
@@ -69,8 +93,10 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
-        if let Some(cluster) = program.postgres {
-            command.env("BELLHOP_DATABASE_URL", cluster.database().await?);
+        if let Some(url) = &database {
+            command
+                .env("BELLHOP_DATABASE_URL", url)
+                .env("BELLHOP_ENCRYPTION_KEY", ENCRYPTION_KEY);
         }
         let started = Instant::now();
         let mut process = Guarded::start(&mut command)?;
@@ -82,6 +108,7 @@ impl Server {
             })?;
         Ok(Self {
             cluster: program.postgres.cloned(),
+            database,
             process,
             address,
             data: data.to_path_buf(),

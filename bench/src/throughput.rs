@@ -4,13 +4,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::arguments::RunOptions;
 use crate::measure::{Size, now_ns};
 use crate::platform::Platform;
-use crate::producer::Plan;
+use crate::producer::{Load, Plan};
 use crate::server::Server;
 use crate::sink::Statistics;
 use crate::sink_control::{SinkControl, judge};
@@ -32,6 +34,7 @@ pub struct EndToEnd {
 pub struct Round {
     pub messages: u64,
     pub connections: u16,
+    pub replicas: u8,
     /// From the first request until the last delivery was recorded.
     pub per_second: f64,
     /// Only until the last answer to a command.
@@ -74,20 +77,27 @@ async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
     let server = Server::start(options.program(), data).await?;
     let mut platform = Platform::set_up(&server, &sink).await?;
     let messages = options.messages();
-    let plan = Plan {
-        with_keys: options.idempotency_keys,
-        ..platform.plan(&server, messages, options.connections)
-    };
+    let mut servers = vec![server];
+    for number in 1..options.replicas {
+        let data = data.with_extension(format!("replica-{number}"));
+        std::fs::create_dir(&data)?;
+        servers.push(servers[0].start_beside(options.program(), &data).await?);
+    }
+    let plans = plans(options, &platform, &servers, messages);
 
-    let (server_cpu, sink_cpu) = (server.cpu()?, sink.cpu()?);
-    let postgres_cpu = server.database_cpu()?;
-    let load = plan.carry_out().await?;
+    let cpu = servers.iter().map(Server::cpu);
+    let server_cpu = cpu.collect::<anyhow::Result<Vec<_>>>()?;
+    let (sink_cpu, postgres_cpu) = (sink.cpu()?, servers[0].database_cpu()?);
+    let load = carry_out(plans).await?;
     let statistics = sink.wait_for(messages).await?;
     while !platform.nothing_pending().await? {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let recorded_ns = now_ns();
-    let server_cpu_us = server_cpu.us_per_message(messages)?;
+    let server_cpu_us = server_cpu
+        .iter()
+        .map(|cpu| cpu.us_per_message(messages))
+        .sum::<anyhow::Result<f64>>()?;
     let postgres_cpu_us = postgres_cpu
         .map(|cpu| cpu.us_per_message(messages))
         .transpose()?;
@@ -104,6 +114,7 @@ async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
     Ok(Round {
         messages,
         connections: options.connections,
+        replicas: options.replicas,
         per_second: per_second(recorded_ns),
         commands_per_second: per_second(load.last_answered_ns),
         recorded_after_ms: (recorded_ns - statistics.last_ns) as f64 / 1e6,
@@ -111,10 +122,58 @@ async fn round(options: &RunOptions, data: &Path) -> anyhow::Result<Round> {
         postgres_cpu_us,
         load_cpu_us: load.cpu_ms * 1e3 / count,
         sink_cpu_us,
-        peak_rss_kib: server.memory()?.peak_kib,
-        database: server.size()?,
-        ended_after_ms: server.end().await?.as_secs_f64() * 1e3,
+        peak_rss_kib: servers[0].memory()?.peak_kib,
+        database: servers[0].size()?,
+        ended_after_ms: end(servers).await?.as_secs_f64() * 1e3,
         database_at_rest: Size::of(data)?,
         sink: statistics,
     })
+}
+
+/// An equal share of the commands for each server.
+fn plans(
+    options: &RunOptions,
+    platform: &Platform,
+    servers: &[Server],
+    messages: u64,
+) -> Vec<Plan> {
+    let count = servers.len() as u64;
+    let connections = (options.connections / u16::from(options.replicas)).max(1);
+    let plan = |(number, server): (u64, &Server)| Plan {
+        with_keys: options.idempotency_keys,
+        first: messages * number / count,
+        ..platform.plan(
+            server,
+            messages * (number + 1) / count - messages * number / count,
+            connections,
+        )
+    };
+    (0..).zip(servers).map(plan).collect()
+}
+
+/// All at once; what came of it as if it were one.
+async fn carry_out(plans: Vec<Plan>) -> anyhow::Result<Load> {
+    let mut running = JoinSet::new();
+    for plan in plans {
+        running.spawn_local(async move { plan.carry_out().await });
+    }
+    let mut whole: Option<Load> = None;
+    while let Some(load) = running.join_next().await {
+        let load = load??;
+        whole = Some(match whole {
+            None => load,
+            Some(other) => other.beside(load),
+        });
+    }
+    whole.context("there is a server")
+}
+
+/// Ends all of them; how long the first took.
+async fn end(servers: Vec<Server>) -> anyhow::Result<Duration> {
+    let mut first = None;
+    for server in servers {
+        let took = server.end().await?;
+        first.get_or_insert(took);
+    }
+    first.context("there is a server")
 }
