@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     Shared, TRIES,
+    claims::release_unwanted,
     connect::Failed,
     connection::{Transaction, execute, query_opt, settled},
     counts::{Counts, Writer},
@@ -40,13 +41,16 @@ pub struct Alone<'a> {
 /// Makes one write durable.
 pub async fn commit(shared: &Shared, commit: &Commit) -> Result<Receipt, CommitError> {
     let mut tries = 0;
-    loop {
+    let done = loop {
         tries += 1;
         match try_commit(shared, commit).await {
             Err(failed) if failed.again && tries < TRIES => {}
-            done => return done.map_err(|failed| failed.error)?,
+            done => break done.map_err(|failed| failed.error)?,
         }
-    }
+    };
+    // What was made meanwhile was made by what was there before.
+    shared.ready.forget_all();
+    done
 }
 
 async fn try_commit(
@@ -55,6 +59,9 @@ async fn try_commit(
 ) -> Result<Result<Receipt, CommitError>, Failed> {
     let connection = shared.writers.get().await?;
     settled(connection, async |connection| {
+        // What lies ready is under way for nobody: a person may do with it what one may with all that is due.
+        shared.ready.forget_all();
+        release_unwanted(connection, shared).await?;
         let transaction = connection.transaction();
         let mut alone = Alone {
             on: &transaction,

@@ -22,7 +22,12 @@ use super::{
 };
 use crate::{
     clock::to_ms,
-    domain::{delivery::DeliveryState, health::Circuit, retry::later, webhook::WebhookState},
+    domain::{
+        delivery::DeliveryState,
+        health::{Circuit, Health},
+        retry::later,
+        webhook::WebhookState,
+    },
     id::{ApplicationId, DeliveryId, IntegrationId, ReplayId, WebhookId},
     store::{
         Claim, ClaimRequest, Fence, MessageBody, StoreError, Want, WebhookClaims, sealed::body_row,
@@ -31,7 +36,7 @@ use crate::{
 
 /// How much longer a lease is than the time-out of its webhook: time to begin the attempt, and to record its outcome
 /// again and again while the database is away. A lease is never renewed.
-const LEASE_MARGIN_MS: i64 = 30_000;
+pub const LEASE_MARGIN_MS: i64 = 30_000;
 
 /// What this replica has claimed.
 #[derive(Debug, Default)]
@@ -70,9 +75,15 @@ impl Held {
         }
     }
 
-    fn hold(&self, claims: &[(DeliveryId, HeldClaim)]) {
+    /// These are held from now on.
+    pub fn hold(&self, claims: &[(DeliveryId, HeldClaim)]) {
         let mut held = self.claims.lock().expect("no holder panics");
         held.extend(claims.iter().copied());
+    }
+
+    /// The database may have claims that are not held.
+    pub fn have_strays(&self) {
+        self.has_strays.store(true, Ordering::Relaxed);
     }
 
     /// The numbers of all that is held.
@@ -167,7 +178,7 @@ const GATES: &str = "\
         SELECT d.next_attempt_ms FROM deliveries d WHERE d.webhook_id = w.webhook_id \
             AND d.next_attempt_ms IS NOT NULL \
             AND (d.webhook_id, d.integration_id) NOT IN (SELECT webhook_id, integration_id FROM busy) \
-        ORDER BY d.next_attempt_ms, d.id LIMIT 1) END \
+        ORDER BY d.next_attempt_ms, d.id LIMIT 1) END, h.rate_limit IS NULL \
     FROM unnest($1::uuid[]) AS w (webhook_id) \
     CROSS JOIN LATERAL (SELECT * FROM webhooks \
         WHERE id = w.webhook_id AND deleted_ms IS NULL LIMIT 1) h";
@@ -179,6 +190,8 @@ struct Taking {
     limit: usize,
     /// Whether there may be more: as many were found as it may have.
     may_go_on: bool,
+    /// Whether nothing holds it back, but how much may be in flight of it.
+    is_free: bool,
 }
 
 /// Takes what is due. A replica does so once at a time: what it holds and does not know of is ended.
@@ -192,6 +205,7 @@ pub async fn claim(
     if unsure.has_strays {
         end_strays(connection, shared).await?;
     }
+    release_unwanted(connection, shared).await?;
     let mut all: Vec<Taking> = request.wants.iter().map(Taking::of).collect();
     let mut is_first = true;
     // What is due of a lane that was just claimed used up a place: its webhook is asked again, and skips the lane.
@@ -211,14 +225,21 @@ pub async fn claim(
         }
         for row in &gates {
             let webhook: WebhookId = rows::id(row, 0)?;
-            let of = all.iter_mut().map(|taking| &mut taking.of);
-            for of in of.filter(|of| of.webhook_id == webhook) {
-                gate(row, request.now, of)?;
+            for taking in all
+                .iter_mut()
+                .filter(|taking| taking.of.webhook_id == webhook)
+            {
+                taking.is_free = gate(row, request.now, &mut taking.of)?;
             }
         }
     }
     shared.held.hold(&unsure.claims);
     unsure.is_sure = true;
+    for (taking, want) in all.iter().zip(&request.wants) {
+        shared
+            .ready
+            .asked(&taking.of, want.limit, taking.is_free, request.now);
+    }
     Ok(all.into_iter().map(|taking| taking.of).collect())
 }
 
@@ -276,16 +297,31 @@ impl Drop for Unsure<'_> {
             for (id, claim) in &self.claims {
                 self.held.end(*id, claim.fence);
             }
-            self.held.has_strays.store(true, Ordering::Relaxed);
+            self.held.have_strays();
         }
     }
 }
 
 /// Ends the claims that this replica has and does not know of: nobody will record them, and their lanes would wait until
-/// the leases are over.
+/// the leases are over. What is being claimed as it is made is not known yet: it is waited for, by the next claim.
 async fn end_strays(on: &Connection, shared: &Shared) -> Result<(), Failed> {
+    if shared.ready.hold_off() {
+        shared.held.have_strays();
+        return Ok(());
+    }
     let sql = "DELETE FROM claims WHERE holder = $1 AND fence <> ALL($2)";
     execute(on, sql, &[&shared.holder, &shared.held.fences()]).await?;
+    shared.ready.go_on();
+    Ok(())
+}
+
+/// Gives back what was made already claimed and is not wanted.
+pub async fn release_unwanted(on: &Connection, shared: &Shared) -> Result<(), Failed> {
+    let unwanted = shared.ready.unwanted();
+    if !unwanted.is_empty() {
+        release(on, shared, &unwanted).await?;
+        shared.ready.gave_back(&unwanted);
+    }
     Ok(())
 }
 
@@ -301,6 +337,7 @@ impl Taking {
             },
             limit: want.limit,
             may_go_on: want.limit > 0,
+            is_free: false,
         }
     }
 
@@ -321,15 +358,17 @@ impl Taking {
 }
 
 /// The lock under which a webhook is claimed of. Two that share one wait for each other, no more.
-fn turn(webhook: &Uuid) -> i64 {
+pub fn turn(webhook: &Uuid) -> i64 {
     webhook.as_u64_pair().1 as i64
 }
 
-fn gate(row: &Row, now: Timestamp, of: &mut WebhookClaims) -> Result<(), StoreError> {
+/// Says whether nothing holds the webhook back.
+fn gate(row: &Row, now: Timestamp, of: &mut WebhookClaims) -> Result<bool, StoreError> {
     of.revision = rows::number(row, 1)?;
     if rows::text::<WebhookState>(row, 2)? != WebhookState::Enabled {
-        return Ok(());
+        return Ok(false);
     }
+    let is_healthy = rows::health(row, 5)? == Health::default();
     let mut held_until = rows::moment_or_null(row, 3)?.filter(|not_before| now < *not_before);
     if held_until.is_none() {
         let (max_in_flight, theirs): (u32, u32) = (rows::number(row, 4)?, rows::number(row, 10)?);
@@ -351,7 +390,7 @@ fn gate(row: &Row, now: Timestamp, of: &mut WebhookClaims) -> Result<(), StoreEr
         held_until = held_until.max(Some(spent_until));
     }
     of.next_due = due.map(|due| held_until.map_or(due, |until| due.max(until)));
-    Ok(())
+    Ok(is_healthy && held_until.is_none() && rows::get(row, 13)?)
 }
 
 fn take(row: &Row, shared: &Shared) -> Result<(Claim, HeldClaim), StoreError> {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Shared,
+    at_once::AtOnce,
     connect::Failed,
     connection::{Transaction, Values, query},
     made::Made,
@@ -39,6 +40,7 @@ pub struct Group<'a> {
     integrations: HashMap<IntegrationId, Integration>,
     tails: HashMap<(IntegrationId, WebhookId), Tail>,
     made: Made,
+    at_once: AtOnce<'a>,
 }
 
 /// An answer that was given.
@@ -145,6 +147,7 @@ impl<'a> Group<'a> {
             integrations: HashMap::new(),
             tails: HashMap::new(),
             made: Made::default(),
+            at_once: AtOnce::new(shared),
         };
         for row in &remembered {
             let known = Remembered {
@@ -350,14 +353,19 @@ impl<'a> Group<'a> {
                 due.push(subscription.webhook_id);
             }
             let id = self.shared.ids.next(message.at);
+            let previous = tail.previous;
             self.made.delivery(
                 id,
                 &integration,
                 &message,
                 subscription,
-                tail.previous,
+                previous,
                 next_attempt,
             );
+            if let Some(due) = next_attempt {
+                self.at_once
+                    .head(id, &integration, &message, subscription, previous, due);
+            }
             *tail = Tail {
                 previous: message.sequence,
                 is_waiting: true,
@@ -382,7 +390,12 @@ impl<'a> Group<'a> {
 
     /// Writes what was made, and makes it durable.
     pub async fn write(self, on: &Transaction<'_>) -> Result<(), Failed> {
-        self.made.write(on, self.shared.holder).await
+        let claimed = self
+            .made
+            .write(on, self.shared.holder, &self.at_once)
+            .await?;
+        self.at_once.settle(&claimed);
+        Ok(())
     }
 }
 

@@ -15,7 +15,8 @@ impl Write for Transitions {
 
     async fn write(shared: &Shared, asked: &[Commit]) -> Result<Vec<Self::Answer>, Failed> {
         let connection = shared.writers.get().await?;
-        settled(connection, async |connection| {
+        // All that is sent together is a future of its own inside: too large for the stack of whoever waits.
+        let written = settled(connection, async |connection| {
             let transaction = connection.transaction();
             let mut group = Group::load(&transaction, shared, asked).await?;
             let mut answers = Vec::with_capacity(asked.len());
@@ -24,8 +25,8 @@ impl Write for Transitions {
             }
             group.write(&transaction).await?;
             Ok(answers)
-        })
-        .await
+        });
+        Box::pin(written).await
     }
 
     fn failed(error: StoreError) -> Self::Answer {

@@ -142,6 +142,11 @@ async fn listen_once(
             Some(Err(error)) => return Err(error),
             Some(Ok(AsyncMessage::Notification(told))) => {
                 if let Some(webhooks) = parse(told.payload(), holder) {
+                    if let Some(shared) = shared.upgrade() {
+                        for webhook in &webhooks {
+                            shared.ready.ask(*webhook);
+                        }
+                    }
                     hints.due(webhooks);
                 }
             }

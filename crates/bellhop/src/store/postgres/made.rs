@@ -1,12 +1,13 @@
 //! What a group of transitions has made, as columns: each table gets all of its rows with one statement.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use tokio::try_join;
 use uuid::Uuid;
 
 use super::{
+    at_once::AtOnce,
     connect::Failed,
     connection::{Transaction, execute},
     counts::{Counts, Writer},
@@ -19,7 +20,7 @@ use crate::{
         webhook::Subscription,
     },
     id::{DeliveryId, IntegrationId},
-    store::{Remember, sealed::body_row},
+    store::{Fence, Remember, sealed::body_row},
     vault::{Place, Vault},
 };
 
@@ -139,24 +140,31 @@ impl Made {
         self.answers.until_ms.push(until_ms);
     }
 
-    /// Writes all of it, and makes it durable: one way there and back.
-    pub async fn write(self, on: &Transaction<'_>, holder: Uuid) -> Result<(), Failed> {
+    /// Writes all of it, and makes it durable: one way there and back. Says what was claimed by it.
+    pub async fn write(
+        self,
+        on: &Transaction<'_>,
+        holder: Uuid,
+        at_once: &AtOnce<'_>,
+    ) -> Result<HashMap<DeliveryId, Fence>, Failed> {
         let (new, old): (Vec<_>, Vec<_>) = self
             .changed
             .values()
             .partition(|each| self.created.contains(&each.id));
         // First: what is joined with the commit asks once.
         self.answers.forget_replaced(on).await?;
-        try_join!(
+        at_once.prepare(on).await?;
+        let ((), (), (), (), (), (), claimed, ()) = try_join!(
             insert_integrations(on, &new),
             update_integrations(on, &old),
-            self.messages.insert(on),
-            self.deliveries.insert(on),
+            insert_told(on, &self.messages, &self.deliveries),
             self.answers.insert(on),
             self.counts.write(on, holder, Writer::Lifecycle),
+            at_once.take_turns(on),
+            at_once.claim(on),
             on.commit(),
         )?;
-        Ok(())
+        Ok(claimed)
     }
 }
 
@@ -232,62 +240,50 @@ async fn update_integrations(on: &Transaction<'_>, changed: &[&Integration]) -> 
     Ok(())
 }
 
-impl Messages {
-    async fn insert(&self, on: &Transaction<'_>) -> Result<(), Failed> {
-        if self.sequences.is_empty() {
-            return Ok(());
-        }
-        execute(
-            on,
-            "INSERT INTO messages (integration_id, sequence, application_id, action, created_ms, requestor, \
-             is_sealed, body, body_2025) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], \
-             $5::bigint[], $6::text[], $7::boolean[], $8::bytea[], $9::bytea[])",
-            &[
-                &self.integration_ids,
-                &self.sequences,
-                &self.application_ids,
-                &self.actions,
-                &self.created_ms,
-                &self.requestors,
-                &self.are_sealed,
-                &self.bodies,
-                &self.bodies_2025,
-            ],
-        )
-        .await?;
-        Ok(())
+/// Messages and their deliveries, with one statement: each costs a way there and back of its own, and the answer to it.
+async fn insert_told(
+    on: &Transaction<'_>,
+    messages: &Messages,
+    deliveries: &Deliveries,
+) -> Result<(), Failed> {
+    if messages.sequences.is_empty() {
+        return Ok(());
     }
-}
-
-impl Deliveries {
-    async fn insert(&self, on: &Transaction<'_>) -> Result<(), Failed> {
-        if self.ids.is_empty() {
-            return Ok(());
-        }
-        execute(
-            on,
-            "INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, \
-             profile, state, attempt_count, tries, next_attempt_ms, created_ms) \
-             SELECT id, webhook_id, application_id, integration_id, sequence, previous, action, profile, 'Pending', \
-             0, 0, next_attempt_ms, created_ms FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], \
-             $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[]) AS u (id, webhook_id, \
-             application_id, integration_id, sequence, previous, action, profile, next_attempt_ms, created_ms)",
-            &[
-                &self.ids,
-                &self.webhook_ids,
-                &self.application_ids,
-                &self.integration_ids,
-                &self.sequences,
-                &self.previous,
-                &self.actions,
-                &self.profiles,
-                &self.next_attempt_ms,
-                &self.created_ms,
-            ],
-        )
-        .await?;
-        Ok(())
-    }
+    execute(
+        on,
+        "WITH told AS (INSERT INTO messages (integration_id, sequence, application_id, action, created_ms, requestor, \
+         is_sealed, body, body_2025) SELECT * FROM unnest($11::uuid[], $12::bigint[], $13::uuid[], $14::text[], \
+         $15::bigint[], $16::text[], $17::boolean[], $18::bytea[], $19::bytea[])) \
+         INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, \
+         profile, state, attempt_count, tries, next_attempt_ms, created_ms) \
+         SELECT id, webhook_id, application_id, integration_id, sequence, previous, action, profile, 'Pending', \
+         0, 0, next_attempt_ms, created_ms FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], \
+         $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[]) AS u (id, webhook_id, \
+         application_id, integration_id, sequence, previous, action, profile, next_attempt_ms, created_ms)",
+        &[
+            &deliveries.ids,
+            &deliveries.webhook_ids,
+            &deliveries.application_ids,
+            &deliveries.integration_ids,
+            &deliveries.sequences,
+            &deliveries.previous,
+            &deliveries.actions,
+            &deliveries.profiles,
+            &deliveries.next_attempt_ms,
+            &deliveries.created_ms,
+            &messages.integration_ids,
+            &messages.sequences,
+            &messages.application_ids,
+            &messages.actions,
+            &messages.created_ms,
+            &messages.requestors,
+            &messages.are_sealed,
+            &messages.bodies,
+            &messages.bodies_2025,
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 fn bytes(hashes: &[[u8; 32]]) -> Vec<Vec<u8>> {

@@ -22,6 +22,7 @@ use self::{
     listen::ToTell,
     purge::Walks,
     queue::Queue,
+    ready::Ready,
     record::Records,
 };
 use super::{
@@ -46,6 +47,7 @@ use crate::{
 };
 
 mod alone;
+mod at_once;
 mod backfill;
 mod claims;
 mod connect;
@@ -60,6 +62,7 @@ mod operational;
 mod purge;
 mod queue;
 mod read;
+mod ready;
 mod record;
 mod registry;
 mod replan;
@@ -114,7 +117,6 @@ pub struct PostgresStore {
     shared: Arc<Shared>,
     transitions: Queue<Transitions>,
     records: Queue<Records>,
-    to_tell: Arc<ToTell>,
 }
 
 /// What all parts of the store use.
@@ -126,6 +128,8 @@ struct Shared {
     /// Names this replica while it is open.
     holder: Uuid,
     held: Held,
+    ready: Ready,
+    to_tell: Arc<ToTell>,
     walks: Mutex<Walks>,
     destinations: Vec<Destination>,
     observer: Arc<dyn StoreObserver>,
@@ -172,12 +176,14 @@ impl PostgresStore {
             holder: Uuid::from_bytes(bytes(&*options.random)),
             ids: Ids::above(options.random, last),
             held: Held::default(),
+            ready: Ready::default(),
+            to_tell: Arc::new(ToTell::default()),
             walks: Mutex::default(),
             destinations: options.destinations,
             observer: options.observer,
             proof: Proof::default(),
         });
-        let to_tell = Arc::new(ToTell::default());
+        let to_tell = shared.to_tell.clone();
         let weak = Arc::downgrade(&shared);
         tokio::spawn(listen::tell(weak.clone(), to_tell.clone()));
         tokio::spawn(listen::listen(weak, options.address, options.hints));
@@ -185,7 +191,6 @@ impl PostgresStore {
             transitions: Queue::start(shared.clone()),
             records: Queue::start(shared.clone()),
             shared,
-            to_tell,
         })
     }
 
@@ -204,29 +209,25 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn commit(&self, commit: Commit) -> Result<Receipt, CommitError> {
-        let receipt = match &commit.write {
+        match &commit.write {
             Write::CreateIntegration { .. } | Write::Command { .. } => {
-                self.transitions.ask(commit).await??
+                self.transitions.ask(commit).await?
             }
             _ => {
                 // To its end, even if whoever asked goes away meanwhile.
                 let shared = self.shared.clone();
                 let done = tokio::spawn(async move { alone::commit(&shared, &commit).await });
-                done.await.map_err(|_| StoreError::Closed)??
+                let receipt = done.await.map_err(|_| StoreError::Closed)??;
+                if let Receipt::Done { due, .. } = &receipt {
+                    self.shared.to_tell.due(due.iter().copied());
+                }
+                Ok(receipt)
             }
-        };
-        if let Receipt::Done { due, .. } = &receipt {
-            self.to_tell.due(due.iter().copied());
         }
-        Ok(receipt)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<WebhookClaims>, StoreError> {
-        let connection = self.shared.writers.get().await?;
-        let done = settled(connection, async |connection| {
-            claims::claim(connection, &self.shared, &request).await
-        });
-        done.await.map_err(|failed| failed.error)
+        at_once::claim(&self.shared, request).await
     }
 
     async fn record(&self, attempted: Attempted) -> Result<Recorded, StoreError> {
@@ -238,7 +239,10 @@ impl Store for PostgresStore {
         let done = settled(connection, async |connection| {
             claims::release(connection, &self.shared, &claims).await
         });
-        done.await.map_err(|failed| failed.error)
+        let done = done.await.map_err(|failed| failed.error);
+        // It is due again, and nobody will say so.
+        self.shared.ready.forget_all();
+        done
     }
 
     async fn due(&self) -> Result<Vec<(WebhookId, Timestamp)>, StoreError> {

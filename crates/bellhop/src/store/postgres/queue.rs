@@ -15,7 +15,7 @@ const MAX_WAITING: usize = 16_384;
 const MAX_GROUP: usize = 512;
 /// When so many waited while the group before was written, the next one waits for more, this long.
 const BUSY: usize = 8;
-const LINGER: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_millis(2);
 
 /// What a queue is for.
 #[async_trait]

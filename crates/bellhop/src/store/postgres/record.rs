@@ -17,6 +17,7 @@ use super::{
     counts::{Counts, Writer},
     health,
     queue::Write,
+    ready::Ready,
     rows,
 };
 use crate::{
@@ -116,6 +117,16 @@ impl<'a> Ours<'a> {
         }
     }
 
+    /// What it means for what lies ready of its webhook.
+    fn tell(&self, ready: &Ready, lane_goes_on: bool) {
+        let (webhook, attempted) = (self.held.webhook_id, self.attempted);
+        if attempted.attempt.cause.is_some() || attempted.effect.is_some() {
+            ready.forget(webhook);
+        } else if lane_goes_on {
+            ready.ask(webhook);
+        }
+    }
+
     /// Whether the lane goes on after it.
     fn has_ended(&self) -> bool {
         self.held.state == DeliveryState::Pending && self.after != DeliveryState::Pending
@@ -154,9 +165,8 @@ async fn record(
     }
     health::affect(on, shared, patients, observed).await?;
     settle_replays(on, &ours).await?;
-    let ((), (), advanced, (), ()) = try_join!(
-        update_deliveries(on, &ours),
-        insert_attempts(on, &ours),
+    let ((), advanced, (), ()) = try_join!(
+        write_attempts(on, &ours),
         advance_lanes(on, &ours),
         counts.write(on, shared.holder, Writer::Records),
         on.commit(),
@@ -164,7 +174,9 @@ async fn record(
     let told = ours.iter().map(|each| {
         let waits = ended.get(&each.lane()).copied().unwrap_or(false);
         let place = (each.attempted.delivery_id.0, each.attempted.fence.0);
-        (place, waits || advanced.contains(&each.lane()))
+        let goes_on = waits || advanced.contains(&each.lane());
+        each.tell(&shared.ready, goes_on);
+        (place, goes_on)
     });
     Ok(told.collect())
 }
@@ -174,7 +186,8 @@ pub async fn lock(on: &Transaction<'_>, integrations: &[Uuid]) -> Result<(), Fai
     if !integrations.is_empty() {
         query(
             on,
-            "SELECT 1 FROM integrations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+            // Counted, so that the answer is one row.
+            "SELECT count(*) FROM (SELECT 1 FROM integrations WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE) locked",
             &[&integrations],
         )
         .await?;
@@ -218,7 +231,8 @@ fn column<T>(of: &[Ours<'_>], value: impl Fn(&Ours<'_>) -> T) -> Vec<T> {
     of.iter().map(value).collect()
 }
 
-async fn update_deliveries(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<(), Failed> {
+/// The deliveries and their attempts, with one statement.
+async fn write_attempts(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<(), Failed> {
     let next_attempt = |each: &Ours<'_>| match each.attempted.next {
         Next::Retry { at } => Some(to_ms(at)),
         Next::Delivered | Next::Failed | Next::Unchanged => None,
@@ -231,28 +245,6 @@ async fn update_deliveries(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<()
         let has_ended = each.after != each.held.state && each.after != DeliveryState::Pending;
         has_ended.then(|| to_ms(each.attempted.at))
     };
-    execute(
-        on,
-        "UPDATE deliveries d SET state = u.state, cause = u.cause, attempt_count = u.attempt_count, \
-         tries = u.tries, next_attempt_ms = u.next_attempt_ms, planned_ms = NULL, \
-         ended_ms = COALESCE(u.ended_ms, d.ended_ms) \
-         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
-         AS u (id, state, cause, attempt_count, tries, next_attempt_ms, ended_ms) WHERE d.id = u.id",
-        &[
-            &column(ours, |each| each.attempted.delivery_id.0),
-            &column(ours, |each| each.after.as_str()),
-            &column(ours, |each| each.attempted.attempt.cause.map(Cause::as_str)),
-            &column(ours, |each| i64::from(each.attempted.attempt.number)),
-            &column(ours, tries),
-            &column(ours, next_attempt),
-            &column(ours, ended),
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-async fn insert_attempts(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<(), Failed> {
     let response = |each: &Ours<'_>| each.attempted.attempt.response.clone();
     let timing = |value: fn(&crate::domain::delivery::Timings) -> Option<u32>| {
         column(ours, |each| {
@@ -261,7 +253,12 @@ async fn insert_attempts(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<(), 
     };
     execute(
         on,
-        "INSERT INTO attempts (delivery_id, number, application_id, started_ms, duration_us, cause, detail, \
+        "WITH ended AS (UPDATE deliveries d SET state = u.state, cause = u.cause, attempt_count = u.attempt_count, \
+         tries = u.tries, next_attempt_ms = u.next_attempt_ms, planned_ms = NULL, \
+         ended_ms = COALESCE(u.ended_ms, d.ended_ms) \
+         FROM unnest($1::uuid[], $22::text[], $6::text[], $2::bigint[], $23::bigint[], $24::bigint[], $25::bigint[]) \
+         AS u (id, state, cause, attempt_count, tries, next_attempt_ms, ended_ms) WHERE d.id = u.id) \
+         INSERT INTO attempts (delivery_id, number, application_id, started_ms, duration_us, cause, detail, \
          signature, traceparent, status, response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, \
          send_us, wait_us, receive_us, remote, is_replay) \
          SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], \
@@ -291,6 +288,10 @@ async fn insert_attempts(on: &Transaction<'_>, ours: &[Ours<'_>]) -> Result<(), 
             &timing(|timings| timings.receive_us),
             &column(ours, |each| each.attempted.attempt.remote.map(|remote| remote.to_string())),
             &column(ours, |each| each.attempted.attempt.is_replay),
+            &column(ours, |each| each.after.as_str()),
+            &column(ours, tries),
+            &column(ours, next_attempt),
+            &column(ours, ended),
         ],
     )
     .await?;

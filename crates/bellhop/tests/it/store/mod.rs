@@ -1,6 +1,7 @@
 //! The store's contract: one suite for every database, and a model that is compared with each.
 
 mod as_a_whole;
+mod at_once;
 mod conformance;
 mod connecting;
 mod databases;

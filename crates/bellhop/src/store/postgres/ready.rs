@@ -1,0 +1,403 @@
+//! What was made already claimed and lies ready, so that a message that is sent at once is neither looked for nor read
+//! again.
+//!
+//! The database stays the truth: what lies here has its row in `claims`, under a lease, as everything has that is claimed.
+//! Whoever claims leaves word how much more it would have taken ([`Ready::asked`]); so much of what this replica makes is
+//! claimed by the transaction that makes it (`at_once.rs`). The next claim takes it from here, unless the database has to
+//! be asked: something else of the webhook is due, or may be, or nobody has asked for a while. Then all of it that lies here
+//! is given back first, so that the order is that of the database.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    id::{DeliveryId, WebhookId},
+    store::{Claim, Fence, Want, WebhookClaims},
+};
+
+/// After so long the database is asked, whatever is known: hints of other replicas may have been lost.
+const TRUSTED: Duration = Duration::from_secs(1);
+/// What nobody has taken for so long is given back. The webhook may be another by then.
+const KEPT: Duration = Duration::from_millis(100);
+/// Hints of what was just handed out may still come: for so long they ask for nothing more.
+const SETTLED: Duration = Duration::from_millis(10);
+/// Most webhooks of which something is known; beyond it all is forgotten.
+const MOST_WEBHOOKS: usize = 20_000;
+
+/// What lies ready, and what is known of webhooks.
+#[derive(Default)]
+pub struct Ready(Mutex<Lying>);
+
+#[derive(Default)]
+struct Lying {
+    webhooks: HashMap<WebhookId, Known>,
+    /// Deliveries that are being made, and claimed.
+    making: HashSet<DeliveryId>,
+    /// Claims that nothing will come of: the next one who asks the database gives them back.
+    unwanted: Vec<(DeliveryId, Fence)>,
+    /// How often everything was forgotten.
+    epoch: u64,
+    /// Nothing is claimed here for now.
+    is_held_off: bool,
+}
+
+/// What is known of a webhook.
+#[derive(Default)]
+struct Known {
+    heads: VecDeque<Head>,
+    /// How many more would be taken.
+    wanted: usize,
+    /// Nothing holds it back: neither its settings nor its health.
+    is_free: bool,
+    /// When something else is due; `None` if nothing is.
+    until: Option<Timestamp>,
+    revision: u64,
+    most_in_flight: Option<u32>,
+    asked: Option<Instant>,
+    handed_out: Option<Instant>,
+}
+
+struct Head {
+    claim: Claim,
+    due: Timestamp,
+    since: Instant,
+}
+
+/// A claim that was made with its delivery, and when that is due.
+pub type Made = (Claim, Timestamp);
+
+impl Ready {
+    /// What there is for this want without asking the database; `None` if that has to be asked. Then what lies ready is
+    /// not wanted.
+    pub fn hand_out(&self, want: &Want, now: Timestamp) -> Option<WebhookClaims> {
+        let mut lying = self.lying();
+        if lying.webhooks.len() >= MOST_WEBHOOKS && !lying.webhooks.contains_key(&want.webhook_id) {
+            lying.forget_all();
+        }
+        let known = lying.webhooks.entry(want.webhook_id).or_default();
+        if known.must_ask(now) {
+            known.wanted = 0;
+            known.until = None;
+            let unwanted = known.drop_heads();
+            lying.unwanted.extend(unwanted);
+            return None;
+        }
+        let n = want.limit.min(known.heads.len());
+        if n > 0 {
+            known.handed_out = Some(Instant::now());
+        }
+        let claims: Vec<Claim> = known.heads.drain(..n).map(|head| head.claim).collect();
+        // What is made from now on is wanted if there is room for it.
+        known.wanted = if known.is_free { want.limit - n } else { 0 };
+        Some(WebhookClaims {
+            webhook_id: want.webhook_id,
+            revision: known.revision,
+            claims,
+            next_due: known.heads.front().map(|head| head.due).or(known.until),
+            most_in_flight: known.most_in_flight,
+        })
+    }
+
+    /// The database was asked, and gave this. What is left of the limit may be claimed as it is made, if the webhook is
+    /// one that nothing holds back.
+    pub fn asked(&self, of: &WebhookClaims, limit: usize, is_free: bool, now: Timestamp) {
+        let mut lying = self.lying();
+        let Some(known) = lying.webhooks.get_mut(&of.webhook_id) else {
+            return;
+        };
+        // What was made meanwhile may not be in the answer.
+        known.expect(of.next_due);
+        known.revision = of.revision;
+        known.most_in_flight = of.most_in_flight;
+        known.asked = Some(Instant::now());
+        known.is_free = is_free;
+        let has_all = known.until.is_none_or(|until| now < until);
+        known.wanted = if is_free && has_all {
+            limit.saturating_sub(of.claims.len())
+        } else {
+            0
+        };
+    }
+
+    /// Something of this webhook is due then that does not lie ready.
+    pub fn expect(&self, webhook: WebhookId, due: Timestamp) {
+        if let Some(known) = self.lying().webhooks.get_mut(&webhook) {
+            known.expect(Some(due));
+        }
+    }
+
+    /// Something of this webhook may be due, or it is not what it was: the database is asked next.
+    pub fn ask(&self, webhook: WebhookId) {
+        self.expect(webhook, Timestamp::MIN);
+    }
+
+    /// The same of all, and what lies ready is not wanted.
+    pub fn forget_all(&self) {
+        self.lying().forget_all();
+    }
+
+    /// The same of one.
+    pub fn forget(&self, webhook: WebhookId) {
+        let mut lying = self.lying();
+        if let Some(mut known) = lying.webhooks.remove(&webhook) {
+            let unwanted = known.drop_heads();
+            lying.unwanted.extend(unwanted);
+        }
+    }
+
+    /// Claims to give back. They stay here until [`Ready::gave_back`].
+    pub fn unwanted(&self) -> Vec<(DeliveryId, Fence)> {
+        self.lying().unwanted.clone()
+    }
+
+    /// These were given back.
+    pub fn gave_back(&self, claims: &[(DeliveryId, Fence)]) {
+        let claims: HashSet<_> = claims.iter().collect();
+        self.lying().unwanted.retain(|each| !claims.contains(each));
+    }
+
+    /// From now on nothing is claimed as it is made. Whether something still is.
+    pub fn hold_off(&self) -> bool {
+        let mut lying = self.lying();
+        lying.is_held_off = true;
+        !lying.making.is_empty()
+    }
+
+    /// It may be again.
+    pub fn go_on(&self) {
+        self.lying().is_held_off = false;
+    }
+
+    /// How often everything was forgotten.
+    pub fn epoch(&self) -> u64 {
+        self.lying().epoch
+    }
+
+    /// Whether a delivery that is about to be made is wanted. It counts as being made until [`Ready::made`].
+    pub fn wants(&self, webhook: WebhookId, id: DeliveryId) -> bool {
+        let mut lying = self.lying();
+        if lying.is_held_off {
+            return false;
+        }
+        let Some(known) = lying.webhooks.get_mut(&webhook) else {
+            return false;
+        };
+        let is_wanted = known.wanted > 0;
+        if is_wanted {
+            known.wanted -= 1;
+            lying.making.insert(id);
+        }
+        is_wanted
+    }
+
+    /// These are made no longer; of them these were claimed, and that is durable. They lie ready, unless everything was
+    /// forgotten since.
+    pub fn made(&self, ids: &[DeliveryId], claims: Vec<Made>, epoch: u64) {
+        let mut lying = self.lying();
+        for id in ids {
+            lying.making.remove(id);
+        }
+        let is_known = lying.epoch == epoch;
+        for (claim, due) in claims {
+            match lying.webhooks.get_mut(&claim.webhook_id) {
+                Some(known) if is_known => known.heads.push_back(Head {
+                    claim,
+                    due,
+                    since: Instant::now(),
+                }),
+                _ => lying.unwanted.push((claim.delivery_id, claim.fence)),
+            }
+        }
+    }
+
+    fn lying(&self) -> std::sync::MutexGuard<'_, Lying> {
+        self.0.lock().expect("no holder panics")
+    }
+}
+
+impl Lying {
+    fn forget_all(&mut self) {
+        self.epoch += 1;
+        for (_, mut known) in self.webhooks.drain() {
+            self.unwanted.extend(known.drop_heads());
+        }
+    }
+}
+
+impl Known {
+    fn must_ask(&self, now: Timestamp) -> bool {
+        let within = |since: Option<Instant>, limit| since.is_some_and(|at| at.elapsed() < limit);
+        let has_others = self.until.is_some_and(|until| until <= now);
+        if has_others || !within(self.asked, TRUSTED) {
+            return true;
+        }
+        match self.heads.front() {
+            Some(head) => head.since.elapsed() >= KEPT || now < head.due,
+            None => !within(self.handed_out, SETTLED),
+        }
+    }
+
+    fn expect(&mut self, due: Option<Timestamp>) {
+        self.until = self.until.into_iter().chain(due).min();
+    }
+
+    fn drop_heads(&mut self) -> Vec<(DeliveryId, Fence)> {
+        let heads = self.heads.drain(..);
+        heads
+            .map(|head| (head.claim.delivery_id, head.claim.fence))
+            .collect()
+    }
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lying = self.lying();
+        let heads: usize = lying.webhooks.values().map(|known| known.heads.len()).sum();
+        f.debug_struct("Ready")
+            .field("webhooks", &lying.webhooks.len())
+            .field("heads", &heads)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellhop_webhook::Action;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{domain::delivery::DeliveryState, id::IntegrationId};
+
+    const WEBHOOK: WebhookId = WebhookId(Uuid::from_u128(1));
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millisecond(ms).unwrap()
+    }
+
+    fn made(number: u64, due: Timestamp) -> Made {
+        let claim = Claim {
+            delivery_id: DeliveryId(Uuid::from_u128(number.into())),
+            fence: Fence(number),
+            webhook_id: WEBHOOK,
+            integration_id: IntegrationId(Uuid::from_u128(number.into())),
+            sequence: 1,
+            previous: 0,
+            action: Action::IntegrationCreated,
+            state: DeliveryState::Pending,
+            number: 1,
+            tries: 0,
+            planned: None,
+            created: due,
+            body: None,
+            replay_id: None,
+        };
+        (claim, due)
+    }
+
+    fn want(limit: usize) -> Want {
+        Want {
+            webhook_id: WEBHOOK,
+            limit,
+        }
+    }
+
+    /// The database was asked at this moment, for so many, and had nothing.
+    fn asked(limit: usize, is_free: bool) -> Ready {
+        let ready = Ready::default();
+        assert!(ready.hand_out(&want(limit), at(0)).is_none());
+        let of = WebhookClaims {
+            webhook_id: WEBHOOK,
+            revision: 7,
+            claims: Vec::new(),
+            next_due: None,
+            most_in_flight: Some(5),
+        };
+        ready.asked(&of, limit, is_free, at(0));
+        ready
+    }
+
+    /// So many are made, as far as they are wanted.
+    fn make(ready: &Ready, numbers: std::ops::Range<u64>) -> usize {
+        let epoch = ready.epoch();
+        let wanted = numbers
+            .map(|number| made(number, at(0)))
+            .filter(|(claim, _)| ready.wants(WEBHOOK, claim.delivery_id));
+        let wanted: Vec<Made> = wanted.collect();
+        let ids: Vec<DeliveryId> = wanted.iter().map(|(claim, _)| claim.delivery_id).collect();
+        ready.made(&ids, wanted, epoch);
+        ids.len()
+    }
+
+    #[test]
+    fn as_much_is_wanted_as_there_was_room_for() {
+        assert_eq!(make(&asked(2, true), 0..3), 2);
+        assert_eq!(make(&asked(2, false), 0..3), 0, "something holds it back");
+        assert_eq!(make(&Ready::default(), 0..3), 0, "nobody has asked");
+    }
+
+    #[test]
+    fn what_lies_ready_is_handed_out_in_order_and_once() {
+        let ready = asked(3, true);
+        make(&ready, 0..3);
+        let first = ready.hand_out(&want(2), at(1)).unwrap();
+        let fences: Vec<u64> = first.claims.iter().map(|claim| claim.fence.0).collect();
+        assert_eq!(fences, [0, 1]);
+        assert_eq!((first.revision, first.most_in_flight), (7, Some(5)));
+        assert_eq!(first.next_due, Some(at(0)), "there is one more");
+        let rest = ready.hand_out(&want(2), at(1)).unwrap();
+        assert_eq!((rest.claims.len(), rest.next_due), (1, None));
+        // The room that is left of the last want is there for what is made next.
+        assert_eq!(make(&ready, 3..6), 1);
+    }
+
+    #[test]
+    fn what_is_due_in_the_database_comes_first() {
+        let ready = asked(3, true);
+        make(&ready, 0..2);
+        ready.expect(WEBHOOK, at(5));
+        let early = ready.hand_out(&want(1), at(4)).unwrap();
+        assert_eq!(early.claims.len(), 1);
+        assert!(ready.hand_out(&want(3), at(5)).is_none());
+        let unwanted = ready.unwanted();
+        assert_eq!(unwanted.len(), 1);
+        ready.gave_back(&unwanted);
+        assert!(ready.unwanted().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_due_yet_is_not_handed_out() {
+        let ready = asked(3, true);
+        make(&ready, 0..1);
+        assert!(ready.hand_out(&want(1), at(-1)).is_none());
+        assert_eq!(ready.unwanted().len(), 1);
+    }
+
+    #[test]
+    fn what_was_made_for_what_was_forgotten_is_not_wanted() {
+        let ready = asked(3, true);
+        let (claim, due) = made(1, at(0));
+        let (id, epoch) = (claim.delivery_id, ready.epoch());
+        assert!(ready.wants(WEBHOOK, id));
+        ready.forget_all();
+        ready.made(&[id], vec![(claim, due)], epoch);
+        assert_eq!(ready.unwanted(), [(id, Fence(1))]);
+    }
+
+    #[test]
+    fn nothing_is_made_while_claims_that_nobody_knows_of_are_ended() {
+        let ready = asked(3, true);
+        let (claim, _) = made(1, at(0));
+        assert!(ready.wants(WEBHOOK, claim.delivery_id));
+        assert!(ready.hold_off(), "one is being made");
+        assert!(!ready.wants(WEBHOOK, DeliveryId(Uuid::nil())));
+        ready.made(&[claim.delivery_id], Vec::new(), ready.epoch());
+        assert!(!ready.hold_off());
+        ready.go_on();
+        assert!(ready.wants(WEBHOOK, claim.delivery_id));
+    }
+}
