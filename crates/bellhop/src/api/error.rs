@@ -286,7 +286,11 @@ impl From<StoreError> for ApiError {
                 )
                 .with_retry_after(RETRY_AFTER_SECONDS)
             }
-            StoreError::Corrupt(_) | StoreError::OtherKey | StoreError::Newer { .. } => {
+            StoreError::Corrupt(_)
+            | StoreError::OtherKey
+            | StoreError::InUse(_)
+            | StoreError::Moved { .. }
+            | StoreError::Newer { .. } => {
                 tracing::error!(%error, "the store cannot be read");
                 Self::new(Code::Internal, "The server cannot read its database.")
             }

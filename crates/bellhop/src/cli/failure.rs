@@ -59,6 +59,13 @@ impl Failure {
         }
     }
 
+    /// With another code.
+    #[must_use]
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
     /// With the next thing to do, as exactly as possible.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

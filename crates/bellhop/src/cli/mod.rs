@@ -13,6 +13,7 @@ mod openapi;
 pub mod receive;
 mod secret_input;
 mod serve;
+mod store;
 mod style;
 mod verify;
 
@@ -46,6 +47,8 @@ enum Command {
     Verify(verify::Args),
     #[command(subcommand)]
     Config(config_show::Command),
+    #[command(subcommand)]
+    Store(store::Command),
     Openapi(openapi::Args),
     Completions(completions::Args),
     Man(completions::ManArgs),
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Receive(args) => receive::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Config(command) => config_show::run(&command),
+        Command::Store(command) => store::run(&command),
         Command::Openapi(_) => openapi::run(),
         Command::Completions(args) => completions::run(&args),
         Command::Man(_) => completions::man(),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     app::{App, Parts},
     config::{Config, Database},
+    store::StoreError,
 };
 
 /// Start the server.
@@ -100,7 +101,17 @@ pub async fn build(config: Config) -> Result<App, Failure> {
                 .downcast_ref::<io::Error>()
                 .is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
         });
+        let is_moved = error.chain().any(|cause| {
+            matches!(cause.downcast_ref(), Some(StoreError::Moved { .. }))
+        });
         let failure = Failure::from(error);
+        if is_moved {
+            return failure.code(Code::Refused).hint(
+                "two servers would send everything twice: start this one with BELLHOP_DATABASE_URL; \
+                 if the copy was interrupted, run `bellhop store copy` again, which says whether it is there; \
+                 to go back to this database, stop what runs there, and then: bellhop store reopen sqlite:DIRECTORY",
+            );
+        }
         if is_in_use {
             failure.hint(format!(
                 "see who listens there: ss -ltnp 'sport = :{}'; or take any free port: bellhop serve --listen {}:0",

@@ -22,6 +22,9 @@ pub const ENCRYPTION_KEY_FILE: &str = "encryption-key";
 /// Name of the file of the made secret of the operator's webhook, in the data directory.
 pub const OPERATOR_WEBHOOK_SECRET_FILE: &str = "operator-webhook-secret";
 
+/// What the file of the encryption key holds.
+const ENCRYPTION_KEYS: &str = "encryption keys (64 hex digits, commas between)";
+
 /// Bits of a file's mode that let others than its owner at it.
 const OTHERS: u32 = 0o077;
 /// No secret is longer; a larger file is a mistake.
@@ -71,6 +74,22 @@ impl Config {
         })
     }
 
+    /// The key ring of this database in the data directory: as given, or from there. Makes nothing.
+    pub fn open_vault(&self, database: &Path) -> Result<Vault, ConfigError> {
+        let path = self.data_dir.join(ENCRYPTION_KEY_FILE);
+        let key = match &self.encryption_key {
+            Some(key) => key.clone(),
+            None if !path.exists() => {
+                return Err(ConfigError::KeyLost {
+                    path,
+                    database: database.to_owned(),
+                });
+            }
+            None => open_made(&path, ENCRYPTION_KEYS, values::encryption_key)?,
+        };
+        Ok(Vault::from_hex(key.expose()).expect("the key ring was checked when read"))
+    }
+
     fn open_operator_webhook_secret(
         &self,
         random: &dyn Random,
@@ -109,7 +128,7 @@ impl Config {
         }
         open_or_make(
             &path,
-            "encryption keys (64 hex digits, commas between)",
+            ENCRYPTION_KEYS,
             values::encryption_key,
             || make_encryption_key(random),
             made,
@@ -147,6 +166,14 @@ fn open_or_make(
         Ok(_) => {}
     }
     // Read back also what was just made: what is used is what is on the disk, also if two processes made it at once.
+    open_made(path, expected, parse)
+}
+
+fn open_made(
+    path: &Path,
+    expected: &'static str,
+    parse: impl Fn(&str) -> Result<SecretText, String>,
+) -> Result<SecretText, ConfigError> {
     let mode = fs::metadata(path)
         .map_err(|error| failed("read", path, &error))?
         .permissions()

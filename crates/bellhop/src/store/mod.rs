@@ -5,7 +5,7 @@
 //! [`Store::record`] are the two sides of delivery, and write what the operator must learn of it;
 //! [`Store::purge`] lets go of what is old; the rest reads.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ use crate::{
 mod access_memory;
 mod claim;
 mod commit;
+pub mod copy;
 mod operational;
 pub mod postgres;
 mod purge;
@@ -208,6 +209,20 @@ pub enum StoreError {
          give every replica the same BELLHOP_ENCRYPTION_KEY"
     )]
     OtherKey,
+    /// Another process has the database open.
+    #[error(
+        "{}: another process has this data directory open; stop it, or give this one another BELLHOP_DATA_DIR",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// The data lives elsewhere now: two servers would send everything twice.
+    #[error("this database was moved to {target} at {}", shown(*at))]
+    Moved {
+        /// Where to: no user, no password.
+        target: String,
+        /// When.
+        at: Timestamp,
+    },
     /// The database is of a newer version of Bellhop.
     #[error(
         "the database has schema version {found}, and this version of Bellhop knows {known}: \
@@ -219,4 +234,9 @@ pub enum StoreError {
         /// What this version knows.
         known: u32,
     },
+}
+
+/// A moment for people, to the second.
+fn shown(at: Timestamp) -> Timestamp {
+    at.round(jiff::Unit::Second).unwrap_or(at)
 }

@@ -20,6 +20,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After so long without an acknowledgement of what was sent, the other side is taken for gone.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where much is sent at once. A server that does not read for as long as a checkpoint takes is not gone, and
+/// Linux counts that as well.
+const PATIENT_PEER_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Where the database is, and how to speak with it.
 #[derive(Clone)]
@@ -38,6 +41,8 @@ pub struct Failed {
     pub again: bool,
     /// Whether the database answered, and refused: something else may pass.
     pub is_refusal: bool,
+    /// Whether somebody else held a lock for longer than the connection waits.
+    pub is_locked: bool,
 }
 
 impl Address {
@@ -78,6 +83,18 @@ impl Address {
     /// Whether connections keep statements prepared, and are one's own: then they also listen.
     pub fn keeps_statements(&self) -> bool {
         self.keeps_statements
+    }
+
+    /// The same for long work: a server that is too busy to take what it is sent is waited for.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.config.tcp_user_timeout(PATIENT_PEER_TIMEOUT);
+        self
+    }
+
+    /// Whether it names a password.
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
     }
 
     /// What people may know of it: neither user nor password.
@@ -247,10 +264,12 @@ impl From<tokio_postgres::Error> for Failed {
             *code == SqlState::IN_FAILED_SQL_TRANSACTION
                 || !["08", "57", "25"].contains(&&code.code()[..2])
         });
+        let is_locked = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
         Self {
             error: error.into(),
             again,
             is_refusal,
+            is_locked,
         }
     }
 }
@@ -267,6 +286,7 @@ impl From<StoreError> for Failed {
             error,
             again: false,
             is_refusal: false,
+            is_locked: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     connect::Failed,
-    connection::{Connection, batch, execute, query, query_opt},
+    connection::{Ask, Connection, Transaction, batch, execute, query, query_opt},
 };
 use crate::{
     store::{StoreError, sealed::corrupt},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1. Twins of those of the embedded database.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../../../../migrations/postgres/0001_initial.sql"),
     include_str!("../../../../../migrations/postgres/0002_retention.sql"),
     include_str!("../../../../../migrations/postgres/0003_operational_messages.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../../../../migrations/postgres/0006_states.sql"),
     include_str!("../../../../../migrations/postgres/0007_redirects.sql"),
     include_str!("../../../../../migrations/postgres/0008_pauses.sql"),
+    include_str!("../../../../../migrations/postgres/0009_moves.sql"),
 ];
 
 /// Names the lock under which replicas migrate one after the other. Any number; this one spells "bellhop".
@@ -26,17 +27,23 @@ const MIGRATION_LOCK: i64 = 0x62_65_6c_6c_68_6f_70;
 
 /// Migrates, in one transaction, while no other replica does. A newer schema is refused.
 pub async fn migrate(connection: &Connection) -> Result<(), Failed> {
-    let known = MIGRATIONS.len() as u32;
     let transaction = connection.transaction();
+    bring_up_to_date(&transaction).await?;
+    transaction.commit().await
+}
+
+/// The same in a transaction that goes on. No other replica opens the database before it has ended.
+pub async fn bring_up_to_date(transaction: &Transaction<'_>) -> Result<(), Failed> {
+    let known = MIGRATIONS.len() as u32;
     query(
-        &transaction,
+        transaction,
         "SELECT pg_advisory_xact_lock($1)",
         &[&MIGRATION_LOCK],
     )
     .await?;
     let versions = "CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)";
-    batch(&transaction, versions).await?;
-    let found = query_opt(&transaction, "SELECT version FROM schema_version", &[]).await?;
+    batch(transaction, versions).await?;
+    let found = query_opt(transaction, "SELECT version FROM schema_version", &[]).await?;
     let found: u32 = match found {
         Some(row) => u32::try_from(row.get::<_, i64>(0)).unwrap_or(u32::MAX),
         None => 0,
@@ -45,15 +52,15 @@ pub async fn migrate(connection: &Connection) -> Result<(), Failed> {
         return Err(StoreError::Newer { found, known }.into());
     }
     for migration in &MIGRATIONS[found as usize..] {
-        batch(&transaction, migration).await?;
+        batch(transaction, migration).await?;
     }
     if found < known {
         let version = i64::from(known);
-        execute(&transaction, "DELETE FROM schema_version", &[]).await?;
+        execute(transaction, "DELETE FROM schema_version", &[]).await?;
         let sql = "INSERT INTO schema_version VALUES ($1)";
-        execute(&transaction, sql, &[&version]).await?;
+        execute(transaction, sql, &[&version]).await?;
     }
-    transaction.commit().await
+    Ok(())
 }
 
 /// Commits something that changes nothing.
@@ -64,7 +71,7 @@ pub async fn prove(connection: &Connection) -> Result<(), Failed> {
 }
 
 /// Finds out whether this replica has the key that the database was sealed with. The first replica seals.
-pub async fn check_vault(connection: &Connection, vault: &Vault) -> Result<(), Failed> {
+pub async fn check_vault(on: &impl Ask, vault: &Vault) -> Result<(), Failed> {
     const PLAIN: &[u8] = b"bellhop";
     let place = Place {
         column: "vault_check.sealed",
@@ -72,8 +79,8 @@ pub async fn check_vault(connection: &Connection, vault: &Vault) -> Result<(), F
     };
     let sealed = vault.seal(place, PLAIN);
     let sql = "INSERT INTO vault_check (is_here, sealed) VALUES (true, $1) ON CONFLICT DO NOTHING";
-    execute(connection, sql, &[&sealed]).await?;
-    let found = query_opt(connection, "SELECT sealed FROM vault_check", &[]).await?;
+    execute(on, sql, &[&sealed]).await?;
+    let found = query_opt(on, "SELECT sealed FROM vault_check", &[]).await?;
     let found = found.ok_or_else(|| corrupt("vault_check.sealed"))?;
     match vault.open(place, found.get(0)) {
         Ok(_) => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, mpsc},
     thread,
 };
@@ -46,7 +46,9 @@ mod batch;
 mod claims;
 mod health;
 mod lifecycle;
+pub(super) mod lock;
 mod log;
+pub(super) mod moved;
 mod operational;
 mod purge;
 mod read;
@@ -57,10 +59,11 @@ mod replay_reads;
 mod replay_rows;
 mod replays;
 mod rows;
-mod schema;
+pub(super) mod schema;
 mod values;
 mod writer;
 
+pub use moved::Mark;
 pub use schema::StoreObserver;
 
 /// Most requests that wait for the writer; beyond it the store is busy.
@@ -93,8 +96,9 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens or creates the database, and starts the writer.
     pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
-        let lock = lock(&options.path)?;
+        let lock = lock::lock(&options.path)?;
         let connection = schema::open_writer(&options.path)?;
+        moved::refuse(&connection)?;
         let last = schema::last_id(&connection)?;
         let backfilled = schema::backfilled(&connection)?;
         let access = Arc::new(AccessMemory::default());
@@ -138,21 +142,6 @@ impl SqliteStore {
             })?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
-}
-
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let path = path.with_extension("lock");
-    let failed = |error: &dyn std::fmt::Display| {
-        StoreError::Database(format!("{}: {error}", path.display()))
-    };
-    let file = File::create(&path).map_err(|error| failed(&error))?;
-    file.try_lock().map_err(|error| match error {
-        fs_error @ std::fs::TryLockError::Error(_) => failed(&fs_error),
-        std::fs::TryLockError::WouldBlock => failed(
-            &"another process has this data directory open; stop it, or give this one another BELLHOP_DATA_DIR",
-        ),
-    })?;
-    Ok(file)
 }
 
 #[async_trait]

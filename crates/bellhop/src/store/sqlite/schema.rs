@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
@@ -21,6 +21,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../../../../migrations/sqlite/0006_states.sql"),
     include_str!("../../../../../migrations/sqlite/0007_redirects.sql"),
     include_str!("../../../../../migrations/sqlite/0008_pauses.sql"),
+    include_str!("../../../../../migrations/sqlite/0009_moves.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.
@@ -99,14 +100,21 @@ pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// The version of the schema that is there, if this version of Bellhop knows it.
+pub fn refuse_newer(connection: &Connection) -> Result<u32, StoreError> {
+    let known = MIGRATIONS.len() as u32;
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    Ok(found)
+}
+
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let known = MIGRATIONS.len() as u32;
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > known {
-        return Err(StoreError::Newer { found, known });
-    }
+    let found = refuse_newer(&transaction)?;
     for migration in &MIGRATIONS[found as usize..] {
         transaction.execute_batch(migration)?;
     }

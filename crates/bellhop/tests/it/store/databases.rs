@@ -1,11 +1,11 @@
 //! The databases that must hold the contract.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bellhop::{
     domain::operational::Destination,
     store::{
-        Store,
+        Store, StoreError,
         sqlite::{SqliteOptions, SqliteStore, StoreObserver},
     },
     vault::Vault,
@@ -37,12 +37,7 @@ pub struct Sqlite {
 
 impl Database for Sqlite {
     async fn fresh() -> Self {
-        let mut database = Self {
-            folder: tempfile::tempdir().unwrap(),
-            store: None,
-        };
-        database.open();
-        database
+        Self::in_folder(tempfile::tempdir().unwrap())
     }
 
     fn store(&self) -> Arc<dyn Store> {
@@ -63,15 +58,35 @@ impl Database for Sqlite {
 }
 
 impl Sqlite {
-    fn open(&mut self) {
-        let options = SqliteOptions {
-            path: self.folder.path().join("bellhop.db"),
+    /// The one that is in a folder.
+    pub fn in_folder(folder: TempDir) -> Self {
+        let mut database = Self {
+            folder,
+            store: None,
+        };
+        database.open();
+        database
+    }
+
+    /// Opens what is in a folder, or says why not.
+    pub fn try_open(folder: &Path) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(SqliteOptions {
+            path: folder.join("bellhop.db"),
             vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
             random: Arc::new(SeededRandom::new(1)),
             destinations: Destination::ALL.to_vec(),
             observer: Arc::new(Unobserved),
-        };
-        self.store = Some(Arc::new(SqliteStore::open(options).unwrap()));
+        })
+    }
+
+    /// Closes it; its folder stays.
+    pub async fn close(mut self) -> TempDir {
+        self.store.take().unwrap().close().await.unwrap();
+        self.folder
+    }
+
+    fn open(&mut self) {
+        self.store = Some(Arc::new(Self::try_open(self.folder.path()).unwrap()));
     }
 }
 

@@ -4,6 +4,7 @@ mod as_a_whole;
 mod at_once;
 mod conformance;
 mod connecting;
+mod copying;
 mod databases;
 mod migrating;
 mod model;

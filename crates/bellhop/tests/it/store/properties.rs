@@ -4,7 +4,7 @@
 //! `PROPTEST_CASES` raises the number of histories.
 
 mod runs;
-mod told;
+pub mod told;
 
 use bellhop::{
     domain::{
@@ -81,7 +81,7 @@ proptest! {
     }
 }
 
-fn config() -> Config {
+pub fn config() -> Config {
     Config {
         max_shrink_iters: 2000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
@@ -90,7 +90,7 @@ fn config() -> Config {
 }
 
 /// Every case opens a database, so there are fewer of them than proptest's own default.
-fn cases(most: u32) -> u32 {
+pub fn cases(most: u32) -> u32 {
     Config::default()
         .cases
         .min(if is_told() { u32::MAX } else { most })
@@ -105,7 +105,7 @@ fn is_told() -> bool {
 }
 
 /// A database and the model, that go through the same.
-struct Pair<D> {
+pub struct Pair<D> {
     database: D,
     model: InMemory,
     steps: Steps,
@@ -118,7 +118,7 @@ struct Pair<D> {
 }
 
 impl<D: Database> Pair<D> {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self {
             database: D::fresh().await,
             model: InMemory::fresh().await,
@@ -129,7 +129,7 @@ impl<D: Database> Pair<D> {
         }
     }
 
-    async fn live(mut self, history: Vec<Step>) {
+    pub async fn live(mut self, history: Vec<Step>) {
         for step in history {
             self.steps.tick();
             match step {

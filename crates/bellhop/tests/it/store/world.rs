@@ -256,6 +256,12 @@ impl<D: Database> World<D> {
         self.store().record(attempted).await.unwrap()
     }
 
+    /// Gives claims back.
+    pub async fn release_all(&self, claims: &[Claim]) {
+        let proofs = claims.iter().map(|each| (each.delivery_id, each.fence));
+        self.store().release(proofs.collect()).await.unwrap();
+    }
+
     pub async fn succeed(&self, claim: &Claim) -> Recorded {
         self.record(claim, Next::Delivered, None).await
     }

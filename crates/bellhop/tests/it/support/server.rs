@@ -5,6 +5,7 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -32,7 +33,7 @@ pub struct Server {
     child: Child,
     /// Where it listens, as `127.0.0.1:port`.
     pub address: String,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     settings: Vec<(String, String)>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -40,7 +41,11 @@ pub struct Server {
 impl Server {
     /// Starts it with these settings, and waits until it is ready. An enterprise is there.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), settings).await
+    }
+
+    /// The same in a folder that another one may have been in.
+    pub async fn start_in(folder: Arc<TempDir>, settings: &[(&str, &str)]) -> Self {
         let address = free_address();
         let settings = settings
             .iter()
@@ -94,13 +99,33 @@ impl Server {
         answer.unwrap_or_else(|| panic!("no answer to {path}\n{}", self.log()))
     }
 
+    /// The operator posts, under an idempotency key.
+    pub async fn ask_once(&self, key: &str, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.send(Method::POST, path, Some(body), Some(key)).await;
+        answer.unwrap_or_else(|| panic!("no answer to {path}\n{}", self.log()))
+    }
+
     async fn try_ask(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Option<(u16, Value)> {
-        let request = Request::builder()
+        self.send(method, path, body, None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> Option<(u16, Value)> {
+        let mut request = Request::builder();
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let request = request
             .method(method)
             .uri(format!("http://{}{path}", self.address))
             .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
