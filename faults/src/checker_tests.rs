@@ -305,6 +305,24 @@ fn only_a_fault_that_parts_an_answer_from_its_record_explains_a_duplicate() {
 }
 
 #[test]
+fn of_two_faults_near_each_other_each_explains_what_was_in_flight() {
+    let mut evidence = sound();
+    evidence.webhooks[0].max_in_flight = 1;
+    for (sequence, attempt, at_us) in [(2, 2, 3 * S + 500_000), (3, 1, 4 * S + 600_000)] {
+        let again = arrival(&evidence, sequence, attempt, at_us, 200);
+        arrivals(&mut evidence).push(again);
+    }
+    arrivals(&mut evidence).sort_by_key(|arrival| arrival.at_us);
+    let (first, second) = (3 * S + 400_000, 4 * S + 200);
+    evidence.faults = vec![fault(first), fault(second)];
+    let verdict = judge(&evidence);
+    assert!(verdict.holds(), "{}", verdict.told());
+    // One alone explains one.
+    evidence.faults.pop();
+    assert_eq!(judge(&evidence).unexplained_duplicates, 1);
+}
+
+#[test]
 fn a_duplicate_after_a_failure_that_nobody_may_have_recorded_is_seen() {
     // The next number: so a failure was recorded of the attempt that was taken.
     let further = |evidence: &mut Evidence, parts: Parts| {

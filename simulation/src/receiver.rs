@@ -295,11 +295,11 @@ impl Receiver {
     }
 }
 
-/// Not in the last moment of a second. Time-outs are whole seconds, and begin up to 10 ms before a request arrives: of an
-/// answer that is written as the time runs out, nobody can say whether it was in time.
+/// Not where a second ends. Time-outs are whole seconds, and begin up to 10 ms before a request arrives: of an answer
+/// that is written as the time runs out, nobody can say whether it was in time.
 fn off_the_second(wait_ms: u64) -> u64 {
     match wait_ms % 1_000 {
-        moment @ 980.. => wait_ms - (moment - 979),
+        0..20 | 980.. => wait_ms + 40,
         _ => wait_ms,
     }
 }
