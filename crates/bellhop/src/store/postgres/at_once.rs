@@ -11,7 +11,7 @@ use super::{
     Shared,
     claims::{self, HeldClaim, LEASE_MARGIN_MS, turn},
     connect::Failed,
-    connection::{Ask as _, Transaction, execute, query, settled},
+    connection::{Ask as _, Transaction, execute, query, settled_soon},
     ready::Made,
     rows,
 };
@@ -73,7 +73,7 @@ pub async fn claim(
     if !wants.is_empty() {
         let request = ClaimRequest { now, wants };
         let connection = shared.writers.get().await?;
-        let asked = settled(connection, async |connection| {
+        let asked = settled_soon(connection, async |connection| {
             claims::claim(connection, shared, &request).await
         });
         let asked = asked.await.map_err(|failed| failed.error)?;

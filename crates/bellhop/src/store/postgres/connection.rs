@@ -22,6 +22,8 @@ use crate::store::StoreError;
 
 /// How long all statements of one transaction may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for groups and claims, which take milliseconds, and behind which others wait.
+const SOON: Duration = Duration::from_secs(10);
 /// After connecting has failed, nobody tries again for so long: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -347,17 +349,37 @@ fn typed(values: Values<'_>) -> Result<Vec<(&(dyn ToSql + Sync), Type)>, Failed>
 }
 
 /// Waits for an answer of the database, but not for ever: one that was stopped keeps its connections open. Throws the
-/// connection away if its state is not known any more, or its server is not what it was.
+/// connection away if its state is not known any more, or its server is not what it was; and with it all of the pool that
+/// are free, which most likely are no better, and of which each would have to be waited for in turn.
 pub async fn settled<T>(
+    connection: Connection,
+    work: impl AsyncFnOnce(&Connection) -> Result<T, Failed>,
+) -> Result<T, Failed> {
+    settled_within(ANSWER_TIMEOUT, connection, work).await
+}
+
+/// The same for what is quick.
+pub async fn settled_soon<T>(
+    connection: Connection,
+    work: impl AsyncFnOnce(&Connection) -> Result<T, Failed>,
+) -> Result<T, Failed> {
+    settled_within(SOON, connection, work).await
+}
+
+async fn settled_within<T>(
+    longest: Duration,
     mut connection: Connection,
     work: impl AsyncFnOnce(&Connection) -> Result<T, Failed>,
 ) -> Result<T, Failed> {
-    let done = tokio::time::timeout(ANSWER_TIMEOUT, work(&connection)).await;
+    let done = tokio::time::timeout(longest, work(&connection)).await;
     let done =
         done.unwrap_or_else(|_| Err(StoreError::Database("no answer in time".into()).into()));
     if let Err(failed) = &done
         && !failed.is_refusal
     {
+        if let Some(pool) = Object::pool(connection.client()) {
+            pool.retain(|_, _| false);
+        }
         connection.throw_away();
     }
     done

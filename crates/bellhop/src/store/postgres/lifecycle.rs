@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Shared, connect::Failed, connection::settled, group::Group, queue::Write};
+use super::{Shared, connect::Failed, connection::settled_soon, group::Group, queue::Write};
 use crate::store::{Commit, CommitError, Receipt, StoreError};
 
 /// The queue of transitions.
@@ -16,7 +16,7 @@ impl Write for Transitions {
     async fn write(shared: &Shared, asked: &[Commit]) -> Result<Vec<Self::Answer>, Failed> {
         let connection = shared.writers.get().await?;
         // All that is sent together is a future of its own inside: too large for the stack of whoever waits.
-        let written = settled(connection, async |connection| {
+        let written = settled_soon(connection, async |connection| {
             let transaction = connection.transaction();
             let mut group = Group::load(&transaction, shared, asked).await?;
             let mut answers = Vec::with_capacity(asked.len());

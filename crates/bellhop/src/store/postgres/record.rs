@@ -13,7 +13,7 @@ use super::{
     Shared,
     claims::HeldClaim,
     connect::Failed,
-    connection::{Transaction, execute, query, settled},
+    connection::{Transaction, execute, query, settled_soon},
     counts::{Counts, Writer},
     health,
     queue::Write,
@@ -62,7 +62,7 @@ impl Write for Records {
             HashMap::new()
         } else {
             let connection = shared.writers.get().await?;
-            settled(connection, async |connection| {
+            settled_soon(connection, async |connection| {
                 let transaction = connection.transaction();
                 record(&transaction, shared, ours).await
             })

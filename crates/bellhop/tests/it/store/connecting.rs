@@ -6,15 +6,18 @@ use std::{
 };
 
 use bellhop::{
-    domain::{operational::Destination, secret_text::SecretText},
+    domain::{integration::Command, operational::Destination, secret_text::SecretText},
     id::WebhookId,
     store::{
-        Page, Store, StoreError,
+        ClaimRequest, Commit, Page, Store, StoreError, Write,
         postgres::{Address, Hints, PostgresOptions, PostgresStore},
     },
     vault::Vault,
 };
-use tokio::sync::Notify;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
+};
 
 use super::{
     databases::Unobserved,
@@ -112,6 +115,67 @@ async fn what_one_replica_commits_is_hinted_to_the_others() {
     let told = tokio::time::timeout(WITHIN, noted.told.notified());
     told.await.expect("it is told");
     assert!(noted.webhooks.lock().unwrap().contains(&webhook));
+}
+
+/// A way to the cluster on which, at a word, everything that is open falls silent. What is opened later is carried.
+async fn way(cluster: &str) -> (String, watch::Sender<()>) {
+    let (user, to) = cluster.rsplit_once('@').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("{user}@{}", listener.local_addr().unwrap());
+    let (silence, heard) = (watch::Sender::new(()), to.to_owned());
+    let told = silence.clone();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (mut hush, to) = (told.subscribe(), heard.clone());
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(to).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = hush.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (url, silence)
+}
+
+#[tokio::test]
+async fn connections_that_fell_silent_are_given_up_together() {
+    let Some(at) = cluster() else {
+        return;
+    };
+    let world: World<Postgres> = World::new().await;
+    let (way, silence) = way(&at).await;
+    let url = format!("{way}/{}?sslmode=disable", world.database.name());
+    let store = Arc::new(open(&url, 7).await);
+    let id = world.new_integration().await;
+    let command = || async {
+        let write = Write::Command {
+            id,
+            command: Command::Disable,
+            requestor: None,
+        };
+        let at = world.now();
+        let remember = None;
+        store
+            .commit(Commit {
+                at,
+                write,
+                remember,
+            })
+            .await
+    };
+    let claim = || async {
+        let (now, wants) = (world.now(), Vec::new());
+        store.claim(ClaimRequest { now, wants }).await.unwrap();
+    };
+    // Each takes a connection of its own.
+    tokio::join!(claim(), claim(), claim(), claim());
+    silence.send_replace(());
+    let failed = tokio::time::timeout(WITHIN, command()).await;
+    assert!(failed.expect("it does not wait for ever").is_err());
+    let done = tokio::time::timeout(WITHIN, command()).await;
+    done.expect("the others are not tried").unwrap();
 }
 
 #[tokio::test]
