@@ -126,20 +126,28 @@ fn write_raw(f: &mut fmt::Formatter<'_>, raw: &Raw) -> fmt::Result {
     row(f, "sink CPU per message", us(raw.sink_cpu_us), "")
 }
 
+fn to_replicas(n: u8) -> String {
+    match n {
+        1 => String::new(),
+        many => format!(" to {many} replicas"),
+    }
+}
+
 fn write_end_to_end(f: &mut fmt::Formatter<'_>, all: &EndToEnd, raw: Option<&Raw>) -> fmt::Result {
     let round = &all.middle;
     let bytes = round.sink.body_bytes as f64 / round.messages as f64;
     writeln!(
         f,
-        "\nend to end: {} create commands, {} connections, {} replicas, messages of {bytes:.0} bytes, \
+        "\nend to end: {} create commands{}, {} connections, messages of {bytes:.0} bytes, \
          durable, delivered, recorded; the middle of {} rounds",
-        round.messages, round.connections, round.replicas, all.rounds
+        round.messages,
+        to_replicas(round.replicas),
+        round.connections,
+        all.rounds
     )?;
     row(f, "rate", rate(round.per_second), "at least 15000/s")?;
-    let spread = format!(
-        "{:.0} to {:.0}/s",
-        all.slowest_per_second, all.fastest_per_second
-    );
+    let (slowest, fastest) = (all.slowest_per_second, all.fastest_per_second);
+    let spread = format!("{slowest:.0} to {fastest:.0}/s");
     row(f, "  rounds", spread, "")?;
     row(
         f,
