@@ -165,12 +165,8 @@ fn write_end_to_end(f: &mut fmt::Formatter<'_>, all: &EndToEnd, raw: Option<&Raw
         let share = format!("{:.1} %", 100.0 * round.per_second / raw.per_second);
         row(f, "share of the raw ceiling", share, "")?;
     }
-    row(
-        f,
-        "server CPU per message",
-        us(round.server_cpu_us),
-        "at most 80 us",
-    )?;
+    let server = us(round.server_cpu_us);
+    row(f, "server CPU per message", server, "at most 80 us")?;
     if let Some(postgres) = round.postgres_cpu_us {
         row(f, "PostgreSQL CPU per message", us(postgres), "")?;
         let both = us(round.server_cpu_us + postgres);
