@@ -196,7 +196,7 @@ async fn a_replica_stopped_past_its_lease_records_nothing() {
     })
     .await;
     // Its replica is stopped, and the lease runs out. Not by waiting: the database's clock cannot be moved.
-    one.signal(Signal::SIGSTOP);
+    one.stop();
     let other = replica(&database).await;
     execute(
         &database.url(),
@@ -252,7 +252,7 @@ async fn a_replica_stopped_in_a_transaction_holds_nobody_up_for_long() {
             !client.query(waiting, &[]).await.unwrap().is_empty()
         })
         .await;
-        one.signal(Signal::SIGSTOP);
+        one.stop();
         client.batch_execute("COMMIT").await.unwrap();
         let done = other.ask(Method::POST, &path, Some(&json!({}))).await;
         one.signal(Signal::SIGCONT);

@@ -17,7 +17,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
     unistd::Pid,
 };
 use serde_json::{Value, json};
@@ -188,6 +191,14 @@ impl Server {
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(id), signal).unwrap();
+    }
+
+    /// SIGSTOP, and waits until none of its threads runs: the signal alone is on its way when it is sent.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let id = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let status = waitpid(id, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert!(matches!(status, WaitStatus::Stopped(..)), "{status:?}");
     }
 
     /// SIGTERM, and waits until it has drained and ended. Says whether it was content.
