@@ -88,7 +88,7 @@ impl Run {
     fn parts(&self) -> Vec<Part> {
         match (self.only.as_slice(), self.long) {
             ([], true) => Part::ALL.to_vec(),
-            ([], false) => Part::SHORT.to_vec(),
+            ([], false) => Part::short(),
             (only, _) => only.to_vec(),
         }
     }
