@@ -24,10 +24,11 @@ use bellhop::{
     },
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, ReplayId, WebhookId},
     store::{
-        Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Fence,
-        IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest,
-        Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats,
-        Store, StoreError, StoredMessage, WebhookClaims, sqlite::SqliteStore,
+        Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased,
+        Fence, IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue,
+        OperationalRequest, Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount,
+        ReplayStep, Selection, Stats, Store, StoreError, StoredMessage, WebhookClaims,
+        sqlite::SqliteStore,
     },
 };
 use jiff::Timestamp;
@@ -165,6 +166,10 @@ macro_rules! reads {
                     return Ok(Recorded::Done { lane_goes_on: true });
                 }
                 self.through(Kind::Writes, async move |store| store.record(attempted).await).await
+            }
+
+            async fn erase(&self, what: Erase) -> Result<Erased, StoreError> {
+                self.through(Kind::Writes, async move |store| store.erase(what).await).await
             }
 
             async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {

@@ -49,6 +49,8 @@ pub struct Config {
     pub egress: Egress,
     /// How long a former access token works.
     pub token_overlap: Duration,
+    /// How long a body that carries an access token is kept after its deliveries have ended; `None`: for ever.
+    pub erasure_grace: Option<Duration>,
     /// How long what has ended, or was deleted, is kept.
     pub keep: Keep,
     /// Most requests to receivers at one time, over all webhooks.
@@ -142,6 +144,11 @@ impl Config {
         load(&Sources::of_flags(flags)).map(|loaded| loaded.config)
     }
 
+    /// Whether other replicas may use the database as well.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.database, Database::Postgres { .. })
+    }
+
     /// Where the operator's key is, if it was not given: `None` if it was.
     pub fn operator_key_file(&self) -> Option<PathBuf> {
         self.operator_key
@@ -181,6 +188,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         operator_webhook,
         mail,
         token_overlap: reader.read("token_overlap_seconds", values::seconds(0..=30 * 86_400))?,
+        erasure_grace: reader.read("erasure_grace_seconds", values::wait_or_never)?,
         keep: Keep {
             deliveries: reader.read("delivery_retention_seconds", values::kept)?,
             tombstones: reader.read("tombstone_retention_seconds", values::kept)?,

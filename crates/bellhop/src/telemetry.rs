@@ -50,6 +50,7 @@ pub struct Metrics {
     batch_size: Histogram,
     commit_seconds: Histogram,
     purged: Family<KindLabels, Counter>,
+    erased_bodies: Counter,
     store: StoreGauges,
     /// A scrape sets the gauges and then reads them: one at a time.
     scraping: Mutex<Process>,
@@ -123,6 +124,7 @@ impl Metrics {
             batch_size: Histogram::new(BATCH),
             commit_seconds: Histogram::new(SECONDS),
             purged: Family::default(),
+            erased_bodies: Counter::default(),
             store: StoreGauges::default(),
             scraping: Mutex::new(Process::register(&mut registry)),
             registry: Registry::default(),
@@ -175,6 +177,11 @@ impl Metrics {
         for (kind, rows) in kinds(purged) {
             self.purged.get_or_create(&KindLabels { kind }).inc_by(rows);
         }
+    }
+
+    /// So many bodies that carried an access token were erased.
+    pub fn erased(&self, bodies: u64) {
+        self.erased_bodies.inc_by(bodies);
     }
 
     /// All figures in the OpenMetrics text format, with these of the store.
@@ -279,6 +286,11 @@ impl Metrics {
             "bellhop_purged",
             "What retention let go of, by kind",
             self.purged.clone(),
+        );
+        to.register(
+            "bellhop_erased_bodies",
+            "Bodies of messages that carried an access token and were erased",
+            self.erased_bodies.clone(),
         );
         to.register_with_unit(
             "bellhop_store_database",

@@ -120,7 +120,7 @@ impl SentTo {
     ) -> Self {
         let body = match body {
             Some(MessageBody::Bytes(bytes)) => masked_body(delivery.action, bytes),
-            Some(MessageBody::Erased) | None => None,
+            Some(MessageBody::Erased { .. }) | None => None,
         };
         Self {
             url: webhook.map(|webhook| masked_url(webhook.url.expose())),

@@ -69,6 +69,12 @@ codes! {
     NotAllowedInState, "not_allowed_in_state", CONFLICT,
         "The present state does not allow this",
         "State names the present state, AllowedCommands what would change something now.";
+    BodyErased, "body_erased", CONFLICT,
+        "The body was erased",
+        "The message carried an access token. Such a body is erased once every delivery of it has ended and a grace \
+         period (erasure_grace_seconds) is over; the delivery and its attempts are kept, but there is nothing left to \
+         send again. A new access token is made with POST /v1/integrations/{Id}/regenerate-access-token; under \
+         profile 2025 the webhook is sent it, otherwise the answer shows it once.";
     ExistsAlready, "exists_already", CONFLICT,
         "It exists already",
         "Something with this id exists. Choose another id, or leave the id out and one is made.";

@@ -17,7 +17,7 @@ use crate::{
         delivery::{Delivery, DeliveryState},
     },
     id::{ApplicationId, DeliveryId, IntegrationId, WebhookId},
-    store::{DeliveryFilter, Noun},
+    store::{DeliveryFilter, MessageBody, Noun},
 };
 
 const PARAMETERS: &[&str] = &[
@@ -87,6 +87,10 @@ pub struct DeliveryObject {
 pub struct DeliveryWithAttempts {
     #[serde(flatten)]
     delivery: DeliveryObject,
+    /// When the body of its message was erased: it carried an access token, and every delivery of it had ended. It cannot be
+    /// sent again.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    body_erased_utc: Option<UtcSecond>,
     /// What was sent and what came back, in order.
     attempts: Vec<AttemptObject>,
 }
@@ -167,8 +171,13 @@ pub async fn with_attempts(
     let webhook = store.webhook(delivery.webhook_id).await?;
     let body = store.body(delivery.id).await?;
     let sent = SentTo::delivery(&delivery, webhook.as_ref(), body.as_ref());
+    let body_erased_utc = match body {
+        Some(MessageBody::Erased { at }) => Some(second(at)),
+        Some(MessageBody::Bytes(_)) | None => None,
+    };
     Ok(DeliveryWithAttempts {
         delivery: delivery.into(),
+        body_erased_utc,
         attempts: attempts
             .into_iter()
             .map(|attempt| AttemptObject::new(attempt, &sent))

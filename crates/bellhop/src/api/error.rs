@@ -9,6 +9,7 @@ use super::{
     code::{Code, Flaw},
     replay_objects::ReplayCounts,
     reply::Reply,
+    times::second,
 };
 use crate::{
     domain::integration::{Refused, State},
@@ -252,6 +253,15 @@ impl From<CommitError> for ApiError {
             ),
             CommitError::Refused(refused) => refused.into(),
             CommitError::NotNow(detail) => Self::not_now(detail),
+            CommitError::Erased { integration_id, at } => Self::new(
+                Code::BodyErased,
+                format!(
+                    "The message carried an access token. Its body was erased at {}, when every delivery of it had \
+                     ended and erasure_grace_seconds were over, and cannot be sent again. To give the partner a new \
+                     token: POST /v1/integrations/{integration_id}/regenerate-access-token.",
+                    second(at),
+                ),
+            ),
             CommitError::Changed => Self::new(
                 Code::PreconditionFailed,
                 "It was changed since you read it: If-Match names an older version.",

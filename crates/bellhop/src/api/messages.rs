@@ -38,6 +38,9 @@ pub struct MessageObject {
     /// What is sent under the default profile, with the access token masked; null once it was erased.
     #[schema(value_type = Option<Object>)]
     body: Option<Box<RawValue>>,
+    /// When the body was erased: it carried an access token, and every delivery of it had ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    body_erased_utc: Option<UtcSecond>,
 }
 
 /// What happened to an integration, in order.
@@ -61,11 +64,15 @@ pub async fn list(call: Call) -> Result<Reply, ApiError> {
 impl From<StoredMessage> for MessageObject {
     fn from(message: StoredMessage) -> Self {
         let id = bellhop_webhook::MessageId::new(message.integration_id.0, message.sequence);
-        let body = match &message.body {
+        let (body, erased) = match &message.body {
             MessageBody::Bytes(bytes) => {
-                masked_body(message.action, bytes).and_then(|text| RawValue::from_string(text).ok())
+                let masked = masked_body(message.action, bytes);
+                (
+                    masked.and_then(|text| RawValue::from_string(text).ok()),
+                    None,
+                )
             }
-            MessageBody::Erased => None,
+            MessageBody::Erased { at } => (None, Some(second(*at))),
         };
         Self {
             id: id.to_string(),
@@ -74,6 +81,7 @@ impl From<StoredMessage> for MessageObject {
             created_utc: second(message.created),
             requestor: message.requestor.map(RequestorObject::from),
             body,
+            body_erased_utc: erased,
         }
     }
 }

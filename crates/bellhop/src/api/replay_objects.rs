@@ -159,6 +159,8 @@ pub struct ReplayObject {
     failed: u64,
     /// How many were not sent: they could not be, or were settled in another way meanwhile.
     skipped: u64,
+    /// How many of the skipped carried an access token and were erased.
+    body_erased: u64,
     /// When it was started.
     #[schema(value_type = String, format = DateTime)]
     created_utc: UtcSecond,
@@ -289,6 +291,7 @@ impl ReplayObject {
             succeeded: replay.succeeded,
             failed: replay.failed,
             skipped: replay.skipped(),
+            body_erased: replay.erased,
             created_utc: second(replay.created),
             ended_utc: replay.ended.map(second),
         }

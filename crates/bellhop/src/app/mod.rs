@@ -5,11 +5,11 @@ use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch};
 
-use self::{observe::Observe, operational::Operator, test_sender::WebhookTest};
+use self::{observe::Observe, operational::Operator, test_sender::WebhookTest, upkeep::Upkeep};
 use crate::{
     api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates},
     clock::{SharedClock, SystemClock},
-    config::{Config, Database, Egress},
+    config::{Config, Egress},
     delivery::{
         attempt::Attempts,
         dispatcher::{Dispatcher, Parts as DispatcherParts},
@@ -17,7 +17,6 @@ use crate::{
         operational::Operational,
         prepared::Directory,
         replays::ReplayRunner,
-        retention::Retention,
         sender::{Sender, SenderOptions},
     },
     domain::access_token::TokenHash,
@@ -33,6 +32,7 @@ mod observe;
 mod open;
 mod operational;
 mod test_sender;
+mod upkeep;
 
 /// How long a webhook's former secrets sign after a rotation.
 const SECRET_OVERLAP: Duration = Duration::from_hours(24);
@@ -54,7 +54,7 @@ pub struct App {
     store: Arc<dyn Store>,
     dispatcher: Dispatcher,
     operational: Operational,
-    retention: Retention,
+    upkeep: Upkeep,
     replays: ReplayRunner,
     drain: Duration,
     /// Whether other replicas may use the database as well.
@@ -107,7 +107,7 @@ impl App {
             max_in_flight: config.max_in_flight,
             max_in_flight_per_host: config.max_in_flight_per_host,
         }));
-        let retention = Retention::new(store.clone(), parts.clock.clone(), config.keep, observe);
+        let upkeep = Upkeep::new(&config, &store, &parts.clock, &observe);
         let replays = ReplayRunner::new(store.clone(), feed.clone(), parts.clock.clone());
         let lifecycle = Lifecycle::new(
             store.clone(),
@@ -137,10 +137,10 @@ impl App {
             store,
             dispatcher,
             operational,
-            retention,
+            upkeep,
             replays,
             drain: config.drain,
-            is_shared: matches!(config.database, Database::Postgres { .. }),
+            is_shared: config.is_shared(),
         })
     }
 
@@ -161,7 +161,8 @@ impl App {
         };
         let dispatcher = tokio::spawn(self.dispatcher.run(wait(stopped.clone()), self.drain));
         let operational = tokio::spawn(self.operational.run(wait(stopped.clone()), self.drain));
-        let retention = tokio::spawn(self.retention.run(wait(stopped.clone())));
+        let until = stopped.clone();
+        let upkeep = tokio::spawn(self.upkeep.run(move || wait(until.clone())));
         let replays = tokio::spawn(self.replays.run(wait(stopped.clone())));
         let router = api::router(self.state.clone());
         let server = tokio::spawn(listen::serve(
@@ -182,7 +183,7 @@ impl App {
         operational
             .await
             .context("the sender of operational messages stopped")?;
-        retention.await.context("the retention stopped")?;
+        upkeep.await.context("the upkeep stopped")?;
         if let Some(keys) = keys {
             keys.abort();
         }

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    delivery::{DeliveryObserver, retention::RetentionObserver},
+    delivery::{DeliveryObserver, erasure::ErasureObserver, retention::RetentionObserver},
     domain::cause::Cause,
-    store::{Purged, sqlite::StoreObserver},
+    store::{Erased, Purged, sqlite::StoreObserver},
     telemetry::Metrics,
 };
 
@@ -28,6 +28,12 @@ impl DeliveryObserver for Observe {
 
     fn first_attempt(&self, after_commit: Duration) {
         self.metrics.first_attempt(after_commit);
+    }
+}
+
+impl ErasureObserver for Observe {
+    fn erased(&self, erased: &Erased) {
+        self.metrics.erased(erased.bodies);
     }
 }
 

@@ -35,6 +35,9 @@ pub struct SettingFlags {
     /// How long a former access token works [default: 86400].
     #[arg(long, value_name = "SECONDS")]
     token_overlap_seconds: Option<String>,
+    /// How long a body with an access token outlives its deliveries; 0 is at once, never is for ever [default: 86400].
+    #[arg(long, value_name = "SECONDS")]
+    erasure_grace_seconds: Option<String>,
     /// How long deliveries are kept after they have ended; 0 is for ever [default: 2592000].
     #[arg(long, value_name = "SECONDS")]
     delivery_retention_seconds: Option<String>,
@@ -74,6 +77,7 @@ impl SettingFlags {
             ("smtp_from", &self.smtp_from),
             ("smtp_to", &self.smtp_to),
             ("token_overlap_seconds", &self.token_overlap_seconds),
+            ("erasure_grace_seconds", &self.erasure_grace_seconds),
             (
                 "delivery_retention_seconds",
                 &self.delivery_retention_seconds,

@@ -10,7 +10,7 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 21] = [
+pub const SETTINGS: [Setting; 22] = [
     plain("listen"),
     plain("data_dir"),
     secret("database_url"),
@@ -25,6 +25,7 @@ pub const SETTINGS: [Setting; 21] = [
     plain("smtp_from"),
     plain("smtp_to"),
     plain("token_overlap_seconds"),
+    plain("erasure_grace_seconds"),
     plain("delivery_retention_seconds"),
     plain("tombstone_retention_seconds"),
     plain("max_in_flight"),

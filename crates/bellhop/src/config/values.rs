@@ -131,6 +131,16 @@ pub(super) fn seconds(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<D
     }
 }
 
+/// How long something waits that is done at once with 0, and not at all with `never`.
+pub(super) fn wait_or_never(text: &str) -> Parsed<Option<Duration>> {
+    const LONGEST: usize = 365 * 86_400;
+    if text == "never" {
+        return Ok(None);
+    }
+    let wait = seconds(0..=LONGEST)(text).map_err(|allowed| format!("{allowed}, or never"))?;
+    Ok(Some(wait))
+}
+
 /// How long something is kept: 0 is for ever.
 pub(super) fn kept(text: &str) -> Parsed<Option<Duration>> {
     const LONGEST: usize = 100 * 365 * 86_400;

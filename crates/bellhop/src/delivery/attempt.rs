@@ -29,8 +29,8 @@ const REPLAY: HeaderName = HeaderName::from_static("bellhop-replay");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is said of a body that was erased.
-const ERASED: &str =
-    "The message carried an access token and was erased. Regenerate the token to send a new one.";
+const ERASED: &str = "The message carried an access token and its body was erased. Make a new token: \
+    POST /v1/integrations/{Id}/regenerate-access-token.";
 
 /// Makes attempts.
 #[derive(Debug, Clone)]

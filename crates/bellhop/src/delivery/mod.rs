@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod dispatcher;
 pub mod egress;
+pub mod erasure;
 mod line;
 mod lines;
 pub mod operational;

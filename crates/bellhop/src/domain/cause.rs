@@ -124,7 +124,7 @@ causes! {
         "The mail server refused the operator's message (a 5xx reply).",
         "Check the user and password in smtp_url, smtp_from and smtp_to; the attempt is made again by itself.";
     Erased, "erased",
-        "The message's body was erased because its retention is over, so it cannot be sent again.",
+        "The message's body was erased: it carried an access token, and every delivery of it had ended.",
         "Regenerate the integration's access token to tell the receiver a new one.";
     Internal, "internal",
         "Bellhop itself could not make the attempt.",

@@ -263,6 +263,14 @@ pub enum CommitError {
     /// The state of the delivery forbids it.
     #[error("{0}")]
     NotNow(String),
+    /// What is to be sent carried an access token, and was erased.
+    #[error("the message of integration {integration_id} was erased at {at}")]
+    Erased {
+        /// Whose access token it was.
+        integration_id: IntegrationId,
+        /// When.
+        at: Timestamp,
+    },
     /// Somebody else changed it since it was read.
     #[error("it was changed since it was read")]
     Changed,

@@ -3,7 +3,7 @@
 //!
 //! Four groups: [`Store::commit`] makes what somebody asked for durable, whole; [`Store::claim`] and
 //! [`Store::record`] are the two sides of delivery, and write what the operator must learn of it;
-//! [`Store::purge`] lets go of what is old; the rest reads.
+//! [`Store::purge`] lets go of what is old and [`Store::erase`] of access tokens; the rest reads.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -28,6 +28,7 @@ mod access_memory;
 mod claim;
 mod commit;
 pub mod copy;
+mod erasure;
 mod operational;
 pub mod postgres;
 mod purge;
@@ -42,6 +43,7 @@ pub use claim::{Attempted, Claim, ClaimRequest, Fence, Recorded, Want, WebhookCl
 pub use commit::{
     Answer, Commit, CommitError, NewWebhook, Noun, Receipt, Remember, WebhookPatch, Write, Written,
 };
+pub use erasure::{Erase, Erased};
 pub use operational::{OperationalAttempted, OperationalClaim, OperationalDue, OperationalRequest};
 pub use purge::{Purge, Purged};
 pub use read::{DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoredMessage};
@@ -84,6 +86,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Lets go of some of what is older than it is kept. Never so much that others wait for it.
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError>;
+
+    /// Erases some of the bodies that carry an access token and are not needed any more. Never so many that others wait
+    /// for it. What is erased is really gone as far as the database can see to that, and does not come back.
+    async fn erase(&self, what: Erase) -> Result<Erased, StoreError>;
 
     /// Tells what was gathered of failed deliveries, if its time is over, and says which operational message each
     /// destination is to have now. What is handed out is handed out again until it is recorded.

@@ -77,8 +77,11 @@ pub struct StoredMessage {
 pub enum MessageBody {
     /// As they are sent.
     Bytes(Bytes),
-    /// They carried a secret and were erased.
-    Erased,
+    /// They carried an access token and were erased.
+    Erased {
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// Figures for metrics.
@@ -98,11 +101,19 @@ pub struct Stats {
     pub database_bytes: u64,
 }
 
+impl MessageBody {
+    /// From what is kept of it. `None` if there is neither.
+    pub fn kept(bytes: Option<Bytes>, erased: Option<Timestamp>) -> Option<Self> {
+        let erased = erased.map(|at| Self::Erased { at });
+        bytes.map(Self::Bytes).or(erased)
+    }
+}
+
 impl std::fmt::Debug for MessageBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "[{} bytes]", bytes.len()),
-            Self::Erased => f.write_str("erased"),
+            Self::Erased { at } => write!(f, "erased at {at}"),
         }
     }
 }

@@ -115,6 +115,8 @@ pub struct Replay {
     pub succeeded: u64,
     /// How many did not.
     pub failed: u64,
+    /// How many it has passed over because their bytes were erased.
+    pub erased: u64,
     /// The webhook that it waits for, because that is not enabled.
     pub held_by: Option<WebhookId>,
     /// When it was started.

@@ -1,6 +1,7 @@
 //! What is encrypted at rest, and what each sealed value is bound to: the same in every database, so that a value
 //! sealed in one opens in another.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
         webhook::{Webhook, WebhookSecret},
     },
     id::WebhookId,
-    store::{MessageBody, StoreError},
+    store::StoreError,
     vault::{Place, Vault},
 };
 
@@ -30,19 +31,17 @@ pub fn body_row(integration: crate::id::IntegrationId, sequence: u64) -> [u8; 24
     row
 }
 
-/// A body as its column has it.
+/// A body as its column has it; `None` once it was erased.
 pub fn message_body(
     vault: &Vault,
     place: &[u8],
     bytes: Option<&[u8]>,
     is_sealed: bool,
-) -> Result<MessageBody, StoreError> {
+) -> Result<Option<Bytes>, StoreError> {
     Ok(match (bytes, is_sealed) {
-        (None, _) => MessageBody::Erased,
-        (Some(bytes), false) => MessageBody::Bytes(bytes.to_vec().into()),
-        (Some(bytes), true) => {
-            MessageBody::Bytes(open(vault, "messages.body", place, bytes)?.into())
-        }
+        (None, _) => None,
+        (Some(bytes), false) => Some(bytes.to_vec().into()),
+        (Some(bytes), true) => Some(open(vault, "messages.body", place, bytes)?.into()),
     })
 }
 

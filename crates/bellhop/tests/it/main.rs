@@ -6,6 +6,7 @@ mod crash;
 mod delivery;
 mod delivery_clock;
 mod deploy;
+mod erasure;
 mod health;
 mod hostile;
 mod isolation;

@@ -81,6 +81,7 @@ pub const TABLES: &[Table] = &[
             flag("is_sealed"),
             bytes("body").sealed_if("messages.body", Some("is_sealed")),
             bytes("body_2025").sealed_if("messages.body", Some("is_sealed")),
+            number("erased_ms"),
         ],
         key: 2,
         join: Some(Join {
@@ -160,6 +161,20 @@ pub const TABLES: &[Table] = &[
         }),
         left_empty: &[],
     },
+    Table {
+        name: "erasures_left",
+        columns: &[
+            id("integration_id"),
+            number("sequence"),
+            id("application_id").found(OF_INTEGRATION),
+        ],
+        key: 2,
+        join: Some(Join {
+            table: "integrations",
+            on: "integrations.id = erasures_left.integration_id",
+        }),
+        left_empty: &[],
+    },
     Table::of(
         "replays",
         1,
@@ -183,6 +198,7 @@ pub const TABLES: &[Table] = &[
             id("held_by"),
             number("created_ms"),
             number("ended_ms"),
+            number("erased"),
         ],
     ),
     Table::of(
@@ -266,6 +282,7 @@ pub const NOT_COPIED: &[(&str, &str)] = &[
         "what is spent of a rate limit is in memory in the embedded database",
     ),
     ("vault_check", "the target makes its own, with the same key"),
+    ("erasure_walk", "the target begins with its oldest delivery"),
     ("moved", "what was copied says so; the copy does not"),
     ("copied", "written when the copy is whole"),
     ("schema_version", "each side's migrations know theirs"),

@@ -159,6 +159,10 @@ impl Alone<'_> {
             ));
         };
         let not_before = rows::moment_or_null(&found, 0)?;
+        if let Some(at) = self.erased(&delivery).await? {
+            let integration_id = delivery.integration_id;
+            return Err(Stop::Refused(CommitError::Erased { integration_id, at }));
+        }
         if delivery.state == DeliveryState::Pending && delivery.next_attempt.is_none() {
             return Err(not_now(
                 "This delivery waits behind an earlier one of its lane. Replay or discard that one first.",
@@ -181,6 +185,18 @@ impl Alone<'_> {
         // As it is shown to whoever reads it.
         delivery.next_attempt = Some(not_before.map_or(at, |until| until.max(at)));
         Ok((Written::Delivery(Box::new(delivery)), vec![webhook]))
+    }
+
+    /// When the bytes that a delivery sends were erased, if they were. Its integration is locked, so nobody does it now.
+    async fn erased(&self, delivery: &Delivery) -> Result<Option<Timestamp>, Stop> {
+        if !delivery.action.carries_secret() {
+            return Ok(None);
+        }
+        let find = "SELECT erased_ms FROM messages WHERE integration_id = $1 AND sequence = $2";
+        let key: super::connection::Values<'_> =
+            &[&delivery.integration_id.0, &(delivery.sequence as i64)];
+        let found = query_opt(self.on, find, key).await?;
+        Ok(found.map_or(Ok(None), |row| rows::moment_or_null(&row, 0))?)
     }
 
     async fn discard(&mut self, id: DeliveryId, reason: &str, at: Timestamp) -> Outcome {

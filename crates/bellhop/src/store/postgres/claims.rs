@@ -29,9 +29,7 @@ use crate::{
         webhook::WebhookState,
     },
     id::{ApplicationId, DeliveryId, IntegrationId, ReplayId, WebhookId},
-    store::{
-        Claim, ClaimRequest, Fence, MessageBody, StoreError, Want, WebhookClaims, sealed::body_row,
-    },
+    store::{Claim, ClaimRequest, Fence, StoreError, Want, WebhookClaims, sealed::body_row},
 };
 
 /// How much longer a lease is than the time-out of its webhook: time to begin the attempt, and to record its outcome
@@ -409,10 +407,7 @@ fn take(row: &Row, shared: &Shared) -> Result<(Claim, HeldClaim), StoreError> {
         tries: rows::number(row, 9)?,
         planned: rows::moment_or_null(row, 10)?,
         created: rows::moment(row, 11)?,
-        body: match rows::body(row, (12, 13), &shared.vault, &place)? {
-            MessageBody::Bytes(bytes) => Some(bytes),
-            MessageBody::Erased => None,
-        },
+        body: rows::body(row, (12, 13), &shared.vault, &place)?,
         replay_id: rows::id_or_null(row, 17)?,
     };
     let held = HeldClaim {

@@ -344,7 +344,9 @@ impl<'a> Group<'a> {
             .flatten()
             .filter(|each| each.wants(message.action));
         let mut due = Vec::new();
+        let mut is_wanted = false;
         for subscription in wanted {
+            is_wanted = true;
             let lane = (integration.id, subscription.webhook_id);
             let tail = self.tails.entry(lane).or_default();
             let first_try = later(message.at, subscription.first_wait);
@@ -372,7 +374,7 @@ impl<'a> Group<'a> {
             };
         }
         self.made
-            .message(&self.shared.vault, &integration, &message);
+            .message(&self.shared.vault, &integration, &message, is_wanted);
         self.integrations
             .insert(integration.id, integration.clone());
         self.made

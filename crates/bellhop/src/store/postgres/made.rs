@@ -11,6 +11,7 @@ use super::{
     connect::Failed,
     connection::{Transaction, execute},
     counts::{Counts, Writer},
+    erasure::Left,
 };
 use crate::{
     clock::to_ms,
@@ -34,6 +35,7 @@ pub struct Made {
     messages: Messages,
     deliveries: Deliveries,
     answers: Answers,
+    left: Left,
     counts: Counts,
 }
 
@@ -100,7 +102,13 @@ impl Made {
     }
 
     /// A message. A body that carries an access token is sealed.
-    pub fn message(&mut self, vault: &Vault, integration: &Integration, message: &NewMessage) {
+    pub fn message(
+        &mut self,
+        vault: &Vault,
+        integration: &Integration,
+        message: &NewMessage,
+        is_wanted: bool,
+    ) {
         let is_sealed = message.action.carries_secret();
         let row = body_row(integration.id, message.sequence);
         let place = Place {
@@ -115,6 +123,9 @@ impl Made {
             }
         };
         let requestor = message.requestor.as_ref();
+        if is_sealed && !is_wanted {
+            self.left.push(integration, message.sequence);
+        }
         let made = &mut self.messages;
         made.integration_ids.push(integration.id.0);
         made.sequences.push(message.sequence as i64);
@@ -153,6 +164,10 @@ impl Made {
             .partition(|each| self.created.contains(&each.id));
         // First: what is joined with the commit asks once.
         self.answers.forget_replaced(on).await?;
+        if !self.left.is_empty() {
+            // Seldom: the future of a group need not have room for it.
+            Box::pin(self.left.insert(on)).await?;
+        }
         at_once.prepare(on).await?;
         let ((), (), (), (), (), (), claimed, ()) = try_join!(
             insert_integrations(on, &new),

@@ -26,7 +26,7 @@ use self::{
     record::Records,
 };
 use super::{
-    Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Fence,
+    Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased, Fence,
     IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page,
     Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats, Store,
     StoreError, StoredMessage, WebhookClaims, Write, sqlite::StoreObserver,
@@ -53,6 +53,7 @@ mod claims;
 pub(super) mod connect;
 pub(super) mod connection;
 mod counts;
+mod erasure;
 mod group;
 mod health;
 mod lifecycle;
@@ -269,6 +270,11 @@ impl Store for PostgresStore {
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
         let done = purge::purge(&self.shared, &what).await;
+        done.map_err(|failed| failed.error)
+    }
+
+    async fn erase(&self, what: Erase) -> Result<Erased, StoreError> {
+        let done = erasure::erase(&self.shared, &what).await;
         done.map_err(|failed| failed.error)
     }
 

@@ -3,6 +3,7 @@
 //! Ids of deliveries grow with time, so the oldest are found by a walk through the table in their order. The walk
 //! remembers where it is: what it left behind (what is pending, or ended late) is looked at again when somebody asks.
 
+use bellhop_webhook::Action;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use super::{
     connect::Failed,
     connection::{Transaction, execute, query, query_opt, settled},
     counts::{Counts, Writer},
-    rows,
+    erasure, rows,
 };
 use crate::{
     clock::to_ms,
@@ -22,8 +23,8 @@ use crate::{
 /// Rows of one kind that one purge looks at.
 const SLICE: i64 = 512;
 
-/// Names the lock under which one replica purges.
-const PURGE_LOCK: i64 = 0x62_65_6c_6c_68_6f_71;
+/// Names the lock under which one replica purges, or erases bodies.
+pub const PURGE_LOCK: i64 = 0x62_65_6c_6c_68_6f_71;
 
 /// How far the walks have come.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,8 @@ pub struct Walks {
     delivery: Uuid,
     /// The deleted integration that was looked at last, and when it was deleted.
     integration: (i64, Uuid),
+    /// How far erasing bodies has come.
+    pub erasure: erasure::Walk,
 }
 
 impl Default for Walks {
@@ -39,17 +42,17 @@ impl Default for Walks {
         Self {
             delivery: Uuid::nil(),
             integration: (i64::MIN, Uuid::nil()),
+            erasure: erasure::Walk::default(),
         }
     }
 }
 
 /// Purges some of what may go. Nothing while another replica does.
 pub async fn purge(shared: &Shared, what: &Purge) -> Result<Purged, Failed> {
-    let mut walks = if what.again {
-        Walks::default()
-    } else {
-        *shared.walks.lock().expect("no holder panics")
-    };
+    let mut walks = *shared.walks.lock().expect("no holder panics");
+    if what.again {
+        (walks.delivery, walks.integration) = (Uuid::nil(), (i64::MIN, Uuid::nil()));
+    }
     let connection = shared.writers.get().await?;
     let purged = settled(connection, async |connection| {
         let transaction = connection.transaction();
@@ -80,7 +83,8 @@ pub async fn purge(shared: &Shared, what: &Purge) -> Result<Purged, Failed> {
         Ok(purged)
     })
     .await?;
-    *shared.walks.lock().expect("no holder panics") = walks;
+    let mut kept = shared.walks.lock().expect("no holder panics");
+    (kept.delivery, kept.integration) = (walks.delivery, walks.integration);
     Ok(purged)
 }
 
@@ -238,9 +242,15 @@ impl Slice<'_> {
         let gone = query(
             self.on,
             "WITH gone AS (DELETE FROM deliveries WHERE id = ANY($1) AND next_attempt_ms IS NULL AND ended_ms <= $2 \
-             RETURNING id, state), attempts_gone AS (DELETE FROM attempts a USING gone WHERE a.delivery_id = gone.id) \
+             RETURNING id, state, integration_id, sequence, action), \
+             attempts_gone AS (DELETE FROM attempts a USING gone WHERE a.delivery_id = gone.id), \
+             left_over AS (INSERT INTO erasures_left (integration_id, sequence, application_id) \
+              SELECT DISTINCT m.integration_id, m.sequence, m.application_id FROM gone JOIN messages m \
+              ON m.integration_id = gone.integration_id AND m.sequence = gone.sequence \
+              WHERE gone.action = ANY($3) AND m.is_sealed AND m.body IS NOT NULL ON CONFLICT DO NOTHING) \
              SELECT state FROM gone",
-            &[&ids, &until_ms],
+            // The walk that erases bodies may have to meet them yet.
+            &[&ids, &until_ms, &carrying_secrets()],
         )
         .await?;
         for row in &gone {
@@ -325,6 +335,14 @@ impl Slice<'_> {
         }
         Ok(())
     }
+}
+
+/// The actions whose bodies carry an access token.
+pub fn carrying_secrets() -> Vec<&'static str> {
+    let all = Action::ALL.into_iter();
+    all.filter(|action| action.carries_secret())
+        .map(Action::as_str)
+        .collect()
 }
 
 /// The least id that is made at this moment.

@@ -145,7 +145,7 @@ pub async fn body(on: &Connection, vault: &Vault, of: DeliveryId) -> Read<Option
     let found = query_opt(
         on,
         "SELECT m.integration_id, m.sequence, m.is_sealed, \
-         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END \
+         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END, m.erased_ms \
          FROM deliveries d JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence \
          WHERE d.id = $1",
         &[&of.0],
@@ -155,7 +155,7 @@ pub async fn body(on: &Connection, vault: &Vault, of: DeliveryId) -> Read<Option
         return Ok(None);
     };
     let place = body_row(rows::id(&row, 0)?, rows::number(&row, 1)?);
-    Ok(Some(rows::body(&row, (2, 3), vault, &place)?))
+    Ok(Some(rows::kept_body(&row, (2, 3, 4), vault, &place)?))
 }
 
 pub async fn deliveries(

@@ -16,7 +16,7 @@ use crate::{
 /// Columns of [`replay`].
 const REPLAY: &str = "id, state, application_id, selection, newest, counted_ms, at_integration, at_webhook, \
      at_sequence, is_exhausted, total, passed, succeeded, failed, held_by, created_ms, ended_ms, \
-     (SELECT count(*) FROM deliveries d WHERE d.replay_id = replays.id)";
+     (SELECT count(*) FROM deliveries d WHERE d.replay_id = replays.id), erased";
 
 /// The runs that are running.
 pub async fn running(on: &Connection) -> Result<Vec<ReplayId>, Failed> {
@@ -77,5 +77,6 @@ fn replay(row: &Row) -> Result<Replay, StoreError> {
         created: rows::moment(row, 15)?,
         ended: rows::moment_or_null(row, 16)?,
         waiting: rows::number(row, 17)?,
+        erased: rows::number(row, 18)?,
     })
 }

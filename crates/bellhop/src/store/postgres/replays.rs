@@ -1,6 +1,8 @@
 //! Runs: they are started, paused, resumed, canceled and moved on. One at a time of these for each run, whichever
 //! replica does it. What a run is about is locked before the row of the run, as records do it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -145,6 +147,8 @@ async fn make_due_again(
     let over = Over {
         lanes: lanes.into_iter().collect(),
         deliveries: waiting.iter().map(|id| id.0).collect(),
+        // What belongs to a run is not erased.
+        messages: BTreeSet::new(),
         is_history: false,
     };
     let mut walk = Walk::load(alone.on, run, at, &over).await?;
@@ -176,6 +180,7 @@ pub async fn step(alone: &mut Alone<'_>, step: &ReplayStep, at: Timestamp) -> Ou
     for candidate in &step.candidates {
         match walk.take(alone, candidate).await? {
             Taken::Up => run.passed += 1,
+            Taken::Erased => (run.passed, run.erased) = (run.passed + 1, run.erased + 1),
             Taken::NotNow { held_by } => {
                 stopped = Some(held_by);
                 break;
@@ -217,7 +222,7 @@ async fn update(on: &Transaction<'_>, run: &Replay) -> Result<(), Failed> {
     execute(
         on,
         "UPDATE replays SET state = $2, at_integration = $3, at_webhook = $4, at_sequence = $5, \
-         is_exhausted = $6, passed = $7, held_by = $8, ended_ms = $9 WHERE id = $1",
+         is_exhausted = $6, passed = $7, held_by = $8, ended_ms = $9, erased = $10 WHERE id = $1",
         &[
             &run.id.0,
             &run.state.as_str(),
@@ -228,6 +233,7 @@ async fn update(on: &Transaction<'_>, run: &Replay) -> Result<(), Failed> {
             &(run.passed as i64),
             &run.held_by.map(|id| id.0),
             &run.ended.map(to_ms),
+            &(run.erased as i64),
         ],
     )
     .await?;

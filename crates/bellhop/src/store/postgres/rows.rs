@@ -3,6 +3,7 @@
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
@@ -39,7 +40,7 @@ pub const INTEGRATION: &str = "id, application_id, enterprise_id, name, is_enabl
      deleted_ms, sequence, service_id, service_name, token_hash, previous_token_hash, previous_token_until_ms";
 /// Columns of [`message`].
 pub const MESSAGE: &str = "integration_id, sequence, action, created_ms, requestor, is_sealed, \
-     COALESCE(body, body_2025)";
+     COALESCE(body, body_2025), erased_ms";
 /// Columns of [`delivery`], with this for the next attempt.
 macro_rules! delivery {
     ($next_attempt:literal) => {
@@ -246,17 +247,29 @@ pub fn message(row: &Row, vault: &Vault) -> Read<StoredMessage> {
         action: text(row, 2)?,
         created: moment(row, 3)?,
         requestor,
-        body: body(row, (5, 6), vault, &place)?,
+        body: kept_body(row, (5, 6, 7), vault, &place)?,
     })
 }
 
-/// Reads a body: the columns say whether it is sealed, and have its bytes.
+/// Reads a body or when it was erased: the columns say whether it is sealed, and have its bytes and that time.
+pub fn kept_body(
+    row: &Row,
+    (sealed, bytes, erased): (usize, usize, usize),
+    vault: &Vault,
+    place: &[u8],
+) -> Read<MessageBody> {
+    let bytes = body(row, (sealed, bytes), vault, place)?;
+    let erased = moment_or_null(row, erased)?;
+    MessageBody::kept(bytes, erased).ok_or_else(|| corrupt("messages.body"))
+}
+
+/// Reads the bytes of a body: the columns say whether it is sealed, and have them.
 pub fn body(
     row: &Row,
     (sealed, bytes): (usize, usize),
     vault: &Vault,
     place: &[u8],
-) -> Read<MessageBody> {
+) -> Read<Option<Bytes>> {
     message_body(vault, place, get(row, bytes)?, get(row, sealed)?)
 }
 

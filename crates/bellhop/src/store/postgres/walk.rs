@@ -30,6 +30,8 @@ type Lane = (IntegrationId, WebhookId);
 pub struct Over {
     pub lanes: BTreeSet<Lane>,
     pub deliveries: Vec<Uuid>,
+    /// Those that may have been erased since they were looked at.
+    pub messages: BTreeSet<(IntegrationId, u64)>,
     /// Whether deliveries are to be made.
     pub is_history: bool,
 }
@@ -38,6 +40,8 @@ pub struct Over {
 pub enum Taken {
     /// It was made due, or left out for good.
     Up,
+    /// It was left out: its bytes were erased.
+    Erased,
     /// It has to wait, and what comes after it too.
     NotNow {
         /// For a webhook that is not enabled.
@@ -56,6 +60,8 @@ pub struct Walk {
     from_ms: i64,
     webhooks: HashMap<WebhookId, (WebhookState, Subscription)>,
     rows: HashMap<DeliveryId, DeliveryRow>,
+    /// Messages whose bytes were erased.
+    erased: HashSet<(IntegrationId, u64)>,
     /// Lanes with an attempt under way, and its delivery.
     held: HashMap<Lane, DeliveryId>,
     /// How many of each lane were made due at moments of their own.
@@ -81,10 +87,12 @@ struct DeliveryRow {
 impl Over {
     pub fn of(candidates: &[Candidate]) -> Self {
         let lane = |each: &Candidate| (each.position.integration_id, each.position.webhook_id);
+        let message = |each: &Candidate| (each.position.integration_id, each.position.sequence);
         let deliveries = candidates.iter().filter_map(|each| each.delivery_id);
         Self {
             lanes: candidates.iter().map(lane).collect(),
             deliveries: deliveries.map(|id| id.0).collect(),
+            messages: candidates.iter().map(message).collect(),
             is_history: candidates.iter().any(|each| each.delivery_id.is_none()),
         }
     }
@@ -152,6 +160,7 @@ impl Walk {
             from_ms: to_ms(at),
             webhooks: HashMap::new(),
             rows: HashMap::new(),
+            erased: HashSet::new(),
             held: HashMap::new(),
             lanes: HashMap::new(),
             due_of: HashMap::new(),
@@ -168,6 +177,7 @@ impl Walk {
             walk.webhooks.insert(subscription.webhook_id, known);
         }
         walk.load_deliveries(on, over).await?;
+        walk.load_erased(on, over).await?;
         walk.waiting = waiting(on, run.id).await?;
         if let Selection::Deliveries(_) = run.selection {
             let last = "SELECT max(next_attempt_ms) FROM deliveries WHERE replay_id = $1";
@@ -215,6 +225,25 @@ impl Walk {
         Ok(())
     }
 
+    /// What was erased by the time at which the integrations were locked: from now on nobody erases any of it.
+    async fn load_erased(&mut self, on: &Transaction<'_>, over: &Over) -> Result<(), Failed> {
+        let messages = over.messages.iter();
+        let (of, sequences): (Vec<Uuid>, Vec<i64>) = messages
+            .map(|(integration, sequence)| (integration.0, *sequence as i64))
+            .unzip();
+        let erased = query(
+            on,
+            "SELECT m.integration_id, m.sequence FROM messages m \
+             JOIN unnest($1::uuid[], $2::bigint[]) AS u (integration_id, sequence) \
+             ON m.integration_id = u.integration_id AND m.sequence = u.sequence WHERE m.body IS NULL",
+            &[&of, &sequences],
+        )
+        .await?;
+        let key = |row: &tokio_postgres::Row| Ok((rows::id(row, 0)?, rows::number(row, 1)?));
+        self.erased = rows::all(&erased, key)?.into_iter().collect();
+        Ok(())
+    }
+
     async fn count_due(&mut self, on: &Transaction<'_>) -> Result<(), Failed> {
         let webhooks: Vec<Uuid> = self.webhooks.keys().map(|id| id.0).collect();
         let soon = self.from_ms + MAX_DUE as i64;
@@ -241,8 +270,10 @@ impl Walk {
         let Some((state, subscription)) = self.webhooks.get(&webhook).copied() else {
             return Ok(Taken::Up);
         };
-        if candidate.is_erased {
-            return Ok(Taken::Up);
+        let position = candidate.position;
+        let message = (position.integration_id, position.sequence);
+        if candidate.is_erased || self.erased.contains(&message) {
+            return Ok(Taken::Erased);
         }
         if state != WebhookState::Enabled {
             let held_by = Some(webhook);

@@ -9,7 +9,7 @@ use super::{batch::Batch, ready::Head, rows, values::text};
 use crate::{
     clock::from_ms,
     id::{DeliveryId, IntegrationId, WebhookId},
-    store::{Claim, Fence, MessageBody, StoreError},
+    store::{Claim, Fence, StoreError},
     vault::Vault,
 };
 
@@ -104,10 +104,7 @@ fn read_claim(
         tries: row.get(7)?,
         planned: row.get::<_, Option<i64>>(8)?.map(from_ms),
         created: from_ms(row.get(9)?),
-        body: match rows::body(row, 11, 12, vault, &place)? {
-            MessageBody::Bytes(bytes) => Some(bytes),
-            MessageBody::Erased => None,
-        },
+        body: rows::body(row, 11, 12, vault, &place)?,
         replay_id: row.get(13)?,
     })
 }

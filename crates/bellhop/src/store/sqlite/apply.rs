@@ -110,6 +110,10 @@ impl Apply<'_> {
                 "The webhook of this delivery was deleted: there is nowhere to send it.".into(),
             ));
         }
+        if let Some(at) = self.erased(&delivery).map_err(database)? {
+            let integration_id = delivery.integration_id;
+            return Err(CommitError::Erased { integration_id, at });
+        }
         if delivery.state == DeliveryState::Pending && delivery.next_attempt.is_none() {
             return Err(CommitError::NotNow(
                 "This delivery waits behind an earlier one of its lane. Replay or discard that one first.".into(),
@@ -169,6 +173,23 @@ impl Apply<'_> {
             Vec::new()
         };
         Ok((Written::Delivery(Box::new(delivery)), due))
+    }
+
+    /// When the bytes that a delivery sends were erased, if they were.
+    fn erased(&self, delivery: &Delivery) -> rusqlite::Result<Option<jiff::Timestamp>> {
+        if !delivery.action.carries_secret() {
+            return Ok(None);
+        }
+        let erased: Option<Option<i64>> = self
+            .connection
+            .prepare_cached(
+                "SELECT erased_ms FROM messages WHERE integration_id = ?1 AND sequence = ?2",
+            )?
+            .query_row(params![delivery.integration_id, delivery.sequence], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(erased.flatten().map(from_ms))
     }
 
     /// The delivery, unless it is missing or an attempt of it is under way.

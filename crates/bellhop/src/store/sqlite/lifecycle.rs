@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     apply::{Apply, database},
+    erasure,
     ready::Head,
     rows,
 };
@@ -106,12 +107,18 @@ fn tell(apply: &mut Apply<'_>, change: Change) -> Outcome {
         .unwrap_or_default();
     let told = Told::new(&integration, message);
     let mut due = Vec::with_capacity(subscriptions.len());
+    let mut is_wanted = false;
     for subscription in subscriptions.iter() {
-        if subscription.wants(told.action)
-            && insert_delivery(apply, &told, *subscription).map_err(database)?
-        {
-            due.push(subscription.webhook_id);
+        if subscription.wants(told.action) {
+            is_wanted = true;
+            if insert_delivery(apply, &told, *subscription).map_err(database)? {
+                due.push(subscription.webhook_id);
+            }
         }
+    }
+    if !is_wanted && told.action.carries_secret() {
+        let key = (integration.id, told.sequence);
+        erasure::leave(apply.connection, key).map_err(database)?;
     }
     Ok((
         Written::Integration {
@@ -315,7 +322,10 @@ fn insert_message(
         .map(|by| serde_json::to_string(by).expect("text is JSON"));
     apply
         .connection
-        .prepare_cached("INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+        .prepare_cached(
+            "INSERT INTO messages (integration_id, sequence, action, created_ms, requestor, is_sealed, body, \
+             body_2025) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
         .execute(params![
             integration,
             message.sequence,

@@ -18,7 +18,7 @@ use self::{
     writer::{Request, Writer},
 };
 use super::{
-    Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Fence,
+    Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased, Fence,
     IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page,
     Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats, Store,
     StoreError, StoredMessage, WebhookClaims,
@@ -44,6 +44,7 @@ mod apply;
 mod backfill;
 mod batch;
 mod claims;
+mod erasure;
 mod health;
 mod lifecycle;
 pub(super) mod lock;
@@ -175,6 +176,10 @@ impl Store for SqliteStore {
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
         self.ask(|to| Request::Purge(Box::new(what), to)).await
+    }
+
+    async fn erase(&self, what: Erase) -> Result<Erased, StoreError> {
+        self.ask(|to| Request::Erase(Box::new(what), to)).await
     }
 
     async fn operational_due(

@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::{batch::Batch, read::first_id_at, values::text};
+use super::{batch::Batch, erasure, read::first_id_at, values::text};
 use crate::{
     clock::to_ms,
     domain::delivery::DeliveryState,
     id::{ApplicationId, DeliveryId, IntegrationId, WebhookId},
     store::{Purge, Purged},
 };
+use bellhop_webhook::Action;
 
 /// How long a purge goes on: what waits for the writer waits that much longer.
 const LONGEST: Duration = Duration::from_millis(2);
@@ -34,6 +35,8 @@ pub struct Walks {
     delivery: DeliveryId,
     /// The deleted integration that was looked at last, and when it was deleted.
     integration: (i64, IntegrationId),
+    /// How far erasing bodies has come.
+    pub erasure: erasure::Walk,
 }
 
 impl Default for Walks {
@@ -41,6 +44,7 @@ impl Default for Walks {
         Self {
             delivery: DeliveryId(Uuid::nil()),
             integration: (i64::MIN, IntegrationId(Uuid::nil())),
+            erasure: erasure::Walk::default(),
         }
     }
 }
@@ -49,7 +53,10 @@ impl Default for Walks {
 pub fn purge(connection: &Connection, batch: &mut Batch, what: &Purge) -> rusqlite::Result<Purged> {
     let began = Instant::now();
     if what.again {
-        batch.walks = Walks::default();
+        batch.walks = Walks {
+            erasure: batch.walks.erasure,
+            ..Walks::default()
+        };
     }
     let mut purged = Purged::default();
     let mut looked_at = 0;
@@ -88,6 +95,7 @@ struct Old {
     integration: IntegrationId,
     webhook: WebhookId,
     sequence: u64,
+    action: Action,
     /// Whether its lane goes on after it.
     has_next: bool,
 }
@@ -184,10 +192,10 @@ impl Slice<'_> {
     fn old_deliveries(&self, until: Timestamp) -> rusqlite::Result<Vec<Old>> {
         let until_ms = to_ms(until);
         let mut select = self.connection.prepare_cached(
-            "SELECT id, state, may_go, integration_id, webhook_id, sequence, \
+            "SELECT id, state, may_go, integration_id, webhook_id, sequence, action, \
              may_go AND EXISTS (SELECT 1 FROM deliveries next WHERE next.integration_id = old.integration_id \
              AND next.webhook_id = old.webhook_id AND next.sequence > old.sequence) \
-             FROM (SELECT id, state, integration_id, webhook_id, sequence, \
+             FROM (SELECT id, state, integration_id, webhook_id, sequence, action, \
              next_attempt_ms IS NULL AND COALESCE(ended_ms <= ?3, 0) AS may_go \
              FROM deliveries WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?4) old",
         )?;
@@ -205,7 +213,8 @@ impl Slice<'_> {
                 integration: row.get(3)?,
                 webhook: row.get(4)?,
                 sequence: row.get(5)?,
-                has_next: row.get(6)?,
+                action: text(row, 6)?,
+                has_next: row.get(7)?,
             })
         })?;
         rows.collect()
@@ -217,6 +226,10 @@ impl Slice<'_> {
         }
         self.execute("DELETE FROM attempts WHERE delivery_id = ?1", [old.id])?;
         self.execute("DELETE FROM deliveries WHERE id = ?1", [old.id])?;
+        if old.action.carries_secret() {
+            // The walk that erases bodies may have to meet it yet.
+            erasure::leave(self.connection, (old.integration, old.sequence))?;
+        }
         self.batch.counts.removed(old.state);
         self.purged.deliveries += 1;
         Ok(())
@@ -322,6 +335,6 @@ impl Slice<'_> {
 }
 
 /// The next millisecond: ids that are made at this moment are below the first one of that.
-fn just_after(moment: Timestamp) -> Timestamp {
+pub fn just_after(moment: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(to_ms(moment).saturating_add(1)).unwrap_or(moment)
 }

@@ -216,7 +216,7 @@ pub fn body(
 ) -> Result<Option<MessageBody>, StoreError> {
     let mut select = connection.prepare_cached(
         "SELECT m.integration_id, m.sequence, m.is_sealed, \
-         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END \
+         CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END, m.erased_ms \
          FROM deliveries d JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence \
          WHERE d.id = ?1",
     )?;
@@ -225,7 +225,7 @@ pub fn body(
         return Ok(None);
     };
     let place = rows::body_row(row.get(0)?, row.get(1)?);
-    rows::body(row, 2, 3, vault, &place).map(Some)
+    rows::kept_body(row, (2, 3, 4), vault, &place).map(Some)
 }
 
 pub fn deliveries(

@@ -12,7 +12,7 @@ use crate::{
 /// Columns of [`replay`].
 const REPLAY: &str = "id, state, application_id, selection, newest, counted_ms, at_integration, at_webhook, \
      at_sequence, is_exhausted, total, passed, succeeded, failed, held_by, created_ms, ended_ms, \
-     (SELECT COUNT(*) FROM deliveries d WHERE d.replay_id = replays.id)";
+     (SELECT COUNT(*) FROM deliveries d WHERE d.replay_id = replays.id), erased";
 
 /// The runs that are running.
 pub fn running(connection: &Connection) -> Result<Vec<ReplayId>, StoreError> {
@@ -70,5 +70,6 @@ fn replay(row: &Row<'_>) -> Result<Replay, StoreError> {
         created: from_ms(row.get(15)?),
         ended: row.get::<_, Option<i64>>(16)?.map(from_ms),
         waiting: row.get(17)?,
+        erased: row.get(18)?,
     })
 }

@@ -184,6 +184,7 @@ pub fn step(apply: &mut Apply<'_>, step: &ReplayStep, at: Timestamp) -> Outcome 
     for candidate in &step.candidates {
         match walk.take(candidate)? {
             Taken::Up => run.passed += 1,
+            Taken::Erased => (run.passed, run.erased) = (run.passed + 1, run.erased + 1),
             Taken::NotNow { held_by } => {
                 stopped = Some(held_by);
                 break;
@@ -235,7 +236,7 @@ fn update(connection: &Connection, run: &Replay) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
             "UPDATE replays SET state = ?2, at_integration = ?3, at_webhook = ?4, at_sequence = ?5, \
-             is_exhausted = ?6, passed = ?7, held_by = ?8, ended_ms = ?9 WHERE id = ?1",
+             is_exhausted = ?6, passed = ?7, held_by = ?8, ended_ms = ?9, erased = ?10 WHERE id = ?1",
         )?
         .execute(params![
             run.id,
@@ -247,6 +248,7 @@ fn update(connection: &Connection, run: &Replay) -> rusqlite::Result<usize> {
             run.passed,
             run.held_by,
             run.ended.map(to_ms),
+            run.erased,
         ])
 }
 
@@ -308,6 +310,8 @@ fn is_of_kind(connection: &Connection, run: ReplayId, kind: &str) -> rusqlite::R
 pub enum Taken {
     /// It was made due, or left out for good.
     Up,
+    /// It was left out: its bytes were erased.
+    Erased,
     /// It has to wait, and what comes after it too.
     NotNow {
         /// For a webhook that is not enabled.
@@ -376,8 +380,9 @@ impl<'a, 'b> Walk<'a, 'b> {
         let Some(gate) = gate.map_err(database)? else {
             return Ok(Taken::Up);
         };
+        // What was read beside the writer holds: while a run has not come to a message, nobody erases it.
         if candidate.is_erased {
-            return Ok(Taken::Up);
+            return Ok(Taken::Erased);
         }
         if gate.state != WebhookState::Enabled {
             let held_by = Some(webhook);

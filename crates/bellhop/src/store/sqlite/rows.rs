@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use rusqlite::Row;
 
 use super::values::{text, text_or_null};
@@ -41,7 +42,7 @@ pub const INTEGRATION: &str = "id, application_id, enterprise_id, name, is_enabl
      deleted_ms, sequence, service_id, service_name, token_hash, previous_token_hash, previous_token_until_ms";
 /// Columns of [`message`].
 pub const MESSAGE: &str = "integration_id, sequence, action, created_ms, requestor, is_sealed, \
-     COALESCE(body, body_2025)";
+     COALESCE(body, body_2025), erased_ms";
 /// Columns of [`delivery`].
 pub const DELIVERY: &str = "id, webhook_id, application_id, integration_id, sequence, previous, action, state, \
      cause, reason, attempt_count, tries, next_attempt_ms, created_ms, ended_ms, \
@@ -155,18 +156,30 @@ pub fn message(row: &Row<'_>, vault: &Vault) -> Result<StoredMessage, StoreError
         action: text(row, 2)?,
         created: from_ms(row.get(3)?),
         requestor,
-        body: body(row, 5, 6, vault, &place)?,
+        body: kept_body(row, (5, 6, 7), vault, &place)?,
     })
 }
 
-/// Reads a body: `sealed` and `bytes` are the columns.
+/// Reads a body or when it was erased: the columns say whether it is sealed, and have its bytes and that time.
+pub fn kept_body(
+    row: &Row<'_>,
+    (sealed, bytes, erased): (usize, usize, usize),
+    vault: &Vault,
+    place: &[u8],
+) -> Result<MessageBody, StoreError> {
+    let erased: Option<i64> = row.get(erased)?;
+    let bytes = body(row, sealed, bytes, vault, place)?;
+    MessageBody::kept(bytes, erased.map(from_ms)).ok_or_else(|| corrupt("messages.body"))
+}
+
+/// Reads the bytes of a body: `sealed` and `bytes` are the columns.
 pub fn body(
     row: &Row<'_>,
     sealed: usize,
     bytes: usize,
     vault: &Vault,
     place: &[u8],
-) -> Result<MessageBody, StoreError> {
+) -> Result<Option<Bytes>, StoreError> {
     let value = row
         .get_ref(bytes)?
         .as_blob_or_null()

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
@@ -22,10 +22,14 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../../../../migrations/sqlite/0007_redirects.sql"),
     include_str!("../../../../../migrations/sqlite/0008_pauses.sql"),
     include_str!("../../../../../migrations/sqlite/0009_moves.sql"),
+    include_str!("../../../../../migrations/sqlite/0010_erasure.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.
 const CHECKPOINT_PAGES: u32 = 4096;
+
+/// What is deleted is overwritten where that writes no page more: no copy of it stays in a page that is in use.
+pub const SECURE_DELETE: &str = "FAST";
 
 /// How long a connection waits for a lock. Only a reader that opens while the writer recovers needs it.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +45,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", super::log::LIMIT as i64)?;
+    connection.pragma_update(None, "secure_delete", SECURE_DELETE)?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

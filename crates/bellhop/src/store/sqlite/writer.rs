@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{
     apply::Apply,
     batch::{Batch, Webhooks},
-    claims,
+    claims, erasure,
     log::Log,
     operational::{self, Telling},
     purge, replan,
@@ -22,8 +22,9 @@ use super::{
 use crate::{
     id::DeliveryId,
     store::{
-        Attempted, ClaimRequest, Commit, CommitError, Fence, OperationalAttempted, Purge, Purged,
-        Receipt, Recorded, StoreError, WebhookClaims, Written, access_memory::AccessMemory,
+        Attempted, ClaimRequest, Commit, CommitError, Erase, Erased, Fence, OperationalAttempted,
+        Purge, Purged, Receipt, Recorded, StoreError, WebhookClaims, Written,
+        access_memory::AccessMemory,
     },
     vault::Vault,
 };
@@ -53,6 +54,7 @@ pub enum Request {
         oneshot::Sender<Result<Recorded, StoreError>>,
     ),
     Purge(Box<Purge>, oneshot::Sender<Result<Purged, StoreError>>),
+    Erase(Box<Erase>, oneshot::Sender<Result<Erased, StoreError>>),
     CloseWindows(Timestamp, oneshot::Sender<Result<(), StoreError>>),
     RecordOperational(
         Box<OperationalAttempted>,
@@ -88,6 +90,7 @@ enum Answered {
     Commit(Result<Receipt, CommitError>),
     Record(Result<Recorded, StoreError>),
     Purge(Result<Purged, StoreError>),
+    Erase(Result<Erased, StoreError>),
     CloseWindows,
     RecordOperational(bool),
 }
@@ -107,6 +110,7 @@ impl Writer {
                     Request::Commit(..)
                     | Request::Record(..)
                     | Request::Purge(..)
+                    | Request::Erase(..)
                     | Request::CloseWindows(..)
                     | Request::RecordOperational(..) => writes.push(request),
                     _ => others.push(request),
@@ -215,6 +219,9 @@ impl Writer {
                 Request::Purge(what, _) => {
                     Answered::Purge(Ok(purge::purge(&self.connection, &mut self.batch, what)?))
                 }
+                Request::Erase(what, _) => {
+                    Answered::Erase(Ok(erasure::erase(&self.connection, &mut self.batch, what)?))
+                }
                 Request::CloseWindows(now, _) => {
                     let mut telling = Telling {
                         connection: &self.connection,
@@ -292,6 +299,7 @@ impl Writer {
             Request::Commit(..)
             | Request::Record(..)
             | Request::Purge(..)
+            | Request::Erase(..)
             | Request::CloseWindows(..)
             | Request::RecordOperational(..) => unreachable!("writes go in groups"),
         }
@@ -313,6 +321,7 @@ fn reply(request: Request, answer: Answered) {
         (Request::Commit(_, to), Answered::Commit(answer)) => drop(to.send(answer)),
         (Request::Record(_, to), Answered::Record(answer)) => drop(to.send(answer)),
         (Request::Purge(_, to), Answered::Purge(answer)) => drop(to.send(answer)),
+        (Request::Erase(_, to), Answered::Erase(answer)) => drop(to.send(answer)),
         (Request::CloseWindows(_, to), Answered::CloseWindows) => drop(to.send(Ok(()))),
         (Request::RecordOperational(_, to), Answered::RecordOperational(done)) => {
             drop(to.send(Ok(done)));
@@ -326,6 +335,7 @@ fn fail(request: Request, error: StoreError) {
         Request::Commit(_, to) => drop(to.send(Err(CommitError::Store(error)))),
         Request::Record(_, to) => drop(to.send(Err(error))),
         Request::Purge(_, to) => drop(to.send(Err(error))),
+        Request::Erase(_, to) => drop(to.send(Err(error))),
         Request::CloseWindows(_, to) => drop(to.send(Err(error))),
         Request::RecordOperational(_, to) => drop(to.send(Err(error))),
         _ => unreachable!("nothing else is written"),

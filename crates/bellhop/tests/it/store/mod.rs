@@ -9,6 +9,7 @@ mod databases;
 mod migrating;
 mod model;
 mod operating;
+mod overwriting;
 pub mod postgres;
 mod properties;
 mod sharing;

@@ -12,7 +12,7 @@ use bellhop::{
         webhook::WebhookState,
     },
     id::{DeliveryId, ReplayId},
-    store::{Claim, ClaimRequest, Commit, DeliveryFilter, Purge, Receipt, Recorded, Want},
+    store::{Claim, ClaimRequest, Commit, DeliveryFilter, Erase, Purge, Receipt, Recorded, Want},
 };
 use proptest::{
     prelude::*,
@@ -151,6 +151,7 @@ impl<D: Database> Pair<D> {
                 Step::Suffer { webhook } => self.suffer(webhook).await,
                 Step::Reopen => self.reopen().await,
                 Step::Purge { seconds } => self.purge(seconds).await,
+                Step::Erase { seconds } => self.erase(seconds).await,
                 Step::Wait { seconds } => self.steps.wait(seconds),
                 other => self.commit(&other).await,
             }
@@ -229,6 +230,8 @@ impl<D: Database> Pair<D> {
             (one.revision, one.next_due, one.most_in_flight),
             (other.revision, other.next_due, other.most_in_flight)
         );
+        // What is to be sent is never erased.
+        assert!(one.claims.iter().all(|claim| claim.body.is_some()));
         let told = |claims: &[Claim]| -> Vec<String> { claims.iter().map(claim_told).collect() };
         assert_eq!(told(&one.claims), told(&other.claims));
         self.held.extend(one.claims.into_iter().zip(other.claims));
@@ -334,6 +337,28 @@ impl<D: Database> Pair<D> {
             what.again = false;
         }
         self.model.store().purge(what).await.unwrap();
+    }
+
+    /// Erases what has outlived its deliveries by that.
+    async fn erase(&mut self, seconds: u64) {
+        let now = self.steps.now();
+        let mut what = Erase {
+            now,
+            ended: now - std::time::Duration::from_secs(seconds),
+            again: true,
+        };
+        let ours = self.database.store();
+        let mut bodies = 0;
+        loop {
+            let erased = ours.erase(what).await.unwrap();
+            bodies += erased.bodies;
+            what.again = false;
+            if !erased.has_more {
+                break;
+            }
+        }
+        let other = self.model.store().erase(what).await.unwrap();
+        assert_eq!(bodies, other.bodies);
     }
 
     async fn reopen(&mut self) {

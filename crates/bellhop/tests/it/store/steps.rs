@@ -109,6 +109,9 @@ pub enum Step {
     Purge {
         seconds: u64,
     },
+    Erase {
+        seconds: u64,
+    },
     Wait {
         seconds: u64,
     },
@@ -188,6 +191,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => which().prop_map(|webhook| Step::Suffer { webhook }),
         1 => Just(Step::Reopen),
         2 => (0..60_u64).prop_map(|seconds| Step::Purge { seconds }),
+        4 => (0..40_u64).prop_map(|seconds| Step::Erase { seconds }),
         3 => (0..30_u64).prop_map(|seconds| Step::Wait { seconds }),
     ]
 }

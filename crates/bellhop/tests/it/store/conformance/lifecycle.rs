@@ -27,7 +27,7 @@ use crate::{
 fn text(body: MessageBody) -> String {
     match body {
         MessageBody::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-        MessageBody::Erased => panic!("erased"),
+        MessageBody::Erased { .. } => panic!("erased"),
     }
 }
 

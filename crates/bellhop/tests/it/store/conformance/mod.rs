@@ -3,6 +3,7 @@
 pub mod access;
 pub mod backfilling;
 pub mod claiming;
+pub mod erasing;
 pub mod health;
 pub mod holding;
 pub mod lanes;
@@ -170,6 +171,21 @@ macro_rules! conformance {
                     the_newest_backfill_of_a_webhook_stays,
                     much_goes_a_little_at_a_time,
                     nothing_goes_that_is_kept_for_ever,
+                ]
+                erasing: [
+                    a_body_goes_once_all_its_deliveries_have_ended,
+                    what_failed_or_was_discarded_goes_as_well,
+                    what_nobody_wanted_goes,
+                    both_forms_of_a_body_go,
+                    what_is_to_be_sent_again_stays,
+                    a_replay_of_it_is_refused,
+                    what_a_run_may_still_send_stays,
+                    a_run_passes_over_it_and_says_so,
+                    a_backfill_leaves_it_out_and_the_lane_goes_on,
+                    what_was_purged_first_goes_as_well,
+                    what_was_left_is_looked_at_when_it_is_asked_for,
+                    what_a_deleted_webhook_had_goes,
+                    much_is_erased_a_little_at_a_time,
                 ]
                 access: [
                     it_follows_each_command,

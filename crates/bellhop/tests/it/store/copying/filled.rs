@@ -14,7 +14,8 @@ use bellhop::{
     },
     id::{IntegrationId, WebhookId},
     store::{
-        Answer, Attempted, OperationalRequest, Purge, Remember, Selection, WebhookPatch, Write,
+        Answer, Attempted, Erase, OperationalRequest, Purge, Remember, Selection, WebhookPatch,
+        Write,
     },
 };
 use bellhop_webhook::{Profile, Requestor, Service};
@@ -35,6 +36,7 @@ use crate::{
 pub async fn filled() -> (TempDir, Timestamp) {
     let world: World<Sqlite> = World::new().await;
     old_lane(&world).await;
+    erases(&world).await;
     let webhook = world.new_webhook_with(every_setting()).await;
     lives(&world).await;
     fails_for_good(&world, webhook).await;
@@ -78,6 +80,22 @@ async fn old_lane(world: &World<Sqlite>) {
         ..WebhookPatch::default()
     };
     world.update(webhook, paused).await;
+}
+
+/// A body that was erased. Another has gone without its delivery, and is left to be.
+async fn erases(world: &World<Sqlite>) {
+    let erase = Erase {
+        now: world.now(),
+        ended: world.now() - Duration::from_hours(1),
+        again: true,
+    };
+    assert_eq!(world.store().erase(erase).await.unwrap().bodies, 1);
+    let application = world.new_application("Nobody listens").await;
+    let new = NewIntegration {
+        application_id: application,
+        ..world.integration_request()
+    };
+    world.create(new).await;
 }
 
 /// Integrations in every state, with a service, a requestor, and a former access token.

@@ -308,6 +308,10 @@ impl State {
             return Err(CommitError::NotNow("the webhook was deleted".into()));
         }
         let kept = self.deliveries.get_mut(&id).unwrap();
+        let (integration_id, sequence) = (kept.delivery.integration_id, kept.delivery.sequence);
+        if let Some(at) = self.erased.get(&(integration_id, sequence)).copied() {
+            return Err(CommitError::Erased { integration_id, at });
+        }
         if kept.delivery.state == DeliveryState::Pending {
             let Some(next) = kept.delivery.next_attempt else {
                 return Err(CommitError::NotNow("it waits".into()));

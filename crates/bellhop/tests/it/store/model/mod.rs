@@ -3,6 +3,7 @@
 
 mod claims;
 mod commit;
+mod erasure;
 mod operational;
 mod purge;
 mod read;
@@ -33,10 +34,10 @@ use bellhop::{
     },
     random::SharedRandom,
     store::{
-        Answer, Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Fence,
-        IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest,
-        Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats,
-        Store, StoreError, StoredMessage, WebhookClaims,
+        Answer, Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase,
+        Erased, Fence, IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue,
+        OperationalRequest, Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount,
+        ReplayStep, Selection, Stats, Store, StoreError, StoredMessage, WebhookClaims,
     },
 };
 use bytes::Bytes;
@@ -56,6 +57,8 @@ struct State {
     webhooks: BTreeMap<WebhookId, KeptWebhook>,
     integrations: BTreeMap<IntegrationId, Integration>,
     messages: BTreeMap<(IntegrationId, u64), NewMessage>,
+    /// Messages whose bodies were erased, and when.
+    erased: BTreeMap<(IntegrationId, u64), Timestamp>,
     deliveries: BTreeMap<DeliveryId, KeptDelivery>,
     keys: BTreeMap<KeyId, ApiKey>,
     replays: BTreeMap<ReplayId, Replay>,
@@ -108,6 +111,7 @@ impl ModelStore {
                 webhooks: BTreeMap::new(),
                 integrations: BTreeMap::new(),
                 messages: BTreeMap::new(),
+                erased: BTreeMap::new(),
                 deliveries: BTreeMap::new(),
                 keys: BTreeMap::new(),
                 replays: BTreeMap::new(),
@@ -245,6 +249,10 @@ impl Store for ModelStore {
         Ok(self.state().purge(&what))
     }
 
+    async fn erase(&self, what: Erase) -> Result<Erased, StoreError> {
+        Ok(self.state().erase(&what))
+    }
+
     async fn operational_due(
         &self,
         request: OperationalRequest,
@@ -339,7 +347,11 @@ impl Store for ModelStore {
     async fn body(&self, of: DeliveryId) -> Result<Option<MessageBody>, StoreError> {
         let state = self.state();
         let kept = state.deliveries.get(&of);
-        Ok(kept.map(|kept| MessageBody::Bytes(kept.body.clone())))
+        let key = |kept: &KeptDelivery| (kept.delivery.integration_id, kept.delivery.sequence);
+        Ok(kept.map(|kept| match state.erased.get(&key(kept)) {
+            Some(at) => MessageBody::Erased { at: *at },
+            None => MessageBody::Bytes(kept.body.clone()),
+        }))
     }
 
     async fn deliveries(

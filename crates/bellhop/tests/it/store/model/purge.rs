@@ -107,6 +107,7 @@ impl State {
             self.integrations.remove(&id);
             let before = self.messages.len();
             self.messages.retain(|(of, _), _| *of != id);
+            self.erased.retain(|(of, _), _| *of != id);
             self.lane_ends.retain(|(_, of), _| *of != id);
             purged.others += (before - self.messages.len()) as u64;
             purged.tombstones += 1;

@@ -61,7 +61,10 @@ impl State {
                 action: message.action,
                 created: message.at,
                 requestor: message.requestor.clone(),
-                body: MessageBody::Bytes(Bytes::from(message.body.bytes.clone())),
+                body: match self.erased.get(&(*integration_id, *sequence)) {
+                    Some(at) => MessageBody::Erased { at: *at },
+                    None => MessageBody::Bytes(Bytes::from(message.body.bytes.clone())),
+                },
             })
             .collect()
     }

@@ -83,6 +83,7 @@ impl State {
             waiting: 0,
             succeeded: 0,
             failed: 0,
+            erased: 0,
             held_by: None,
             created: at,
             ended: None,
@@ -216,6 +217,11 @@ impl State {
                     break;
                 }
             }
+            let key = |at: Position| (at.integration_id, at.sequence);
+            let has_webhook = self.webhook(webhook_id).is_some();
+            if has_webhook && self.erased.contains_key(&key(candidate.position)) {
+                run.erased += 1;
+            }
             run.passed += 1;
             run.position = Some(candidate.position);
         }
@@ -248,6 +254,13 @@ impl State {
         let Some(webhook) = self.webhook(webhook_id).cloned() else {
             return Ok(false);
         };
+        let position = candidate.position;
+        if self
+            .erased
+            .contains_key(&(position.integration_id, position.sequence))
+        {
+            return Ok(false);
+        }
         if webhook.state != WebhookState::Enabled {
             return Err(Some(webhook_id));
         }

@@ -24,7 +24,7 @@ impl State {
                 .map(|each| Candidate {
                     position: position(each),
                     delivery_id: Some(each.id),
-                    is_erased: false,
+                    is_erased: self.is_erased(position(each)),
                 })
                 .collect(),
             Selection::History {
@@ -34,6 +34,10 @@ impl State {
         };
         found.sort_by_key(|each| each.position);
         found
+    }
+
+    fn is_erased(&self, at: Position) -> bool {
+        self.erased.contains_key(&(at.integration_id, at.sequence))
     }
 
     /// The messages that a webhook wants and has no delivery of.
@@ -75,7 +79,7 @@ impl State {
                     sequence: *sequence,
                 },
                 delivery_id: None,
-                is_erased: false,
+                is_erased: self.erased.contains_key(&(*integration_id, *sequence)),
             })
             .collect()
     }
@@ -105,7 +109,7 @@ impl State {
         for Candidate {
             position,
             delivery_id,
-            ..
+            is_erased,
         } in self.selected(selection, counted)
         {
             count.total += 1;
@@ -125,12 +129,17 @@ impl State {
                 let at = (place + count.total as usize) % 32;
                 count.digest[at] = count.digest[at].wrapping_mul(31).wrapping_add(byte);
             }
-            let Some(id) = delivery_id else { continue };
+            let Some(id) = delivery_id else {
+                count.erased += u64::from(is_erased);
+                continue;
+            };
             let delivery = &self.deliveries[&id].delivery;
             let state = DeliveryState::ALL.iter().position(|s| *s == delivery.state);
             count.by_state[state.unwrap()] += 1;
             if self.webhook(position.webhook_id).is_none() {
                 count.without_webhook += 1;
+            } else if is_erased {
+                count.erased += 1;
             } else if delivery.state == DeliveryState::Pending && delivery.next_attempt.is_none() {
                 count.behind += 1;
             }
