@@ -91,6 +91,7 @@ impl Process {
                 sender,
                 clock: clock.clone(),
                 random: random.clone(),
+                retired: Arc::default(),
             },
             directory: Directory::new(store.clone(), policy),
             observer: Arc::new(NobodyCounts),

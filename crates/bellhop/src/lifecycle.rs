@@ -110,8 +110,7 @@ impl Lifecycle {
         scope: Scope,
         expires: Option<Timestamp>,
     ) -> (ApiKey, SecretText) {
-        let text = api_key::generate(&*self.random);
-        let hash = access_token::TokenHash::of(text.expose());
+        let (hash, text) = self.key_text();
         let created = self.now();
         (
             ApiKey {
@@ -119,11 +118,20 @@ impl Lifecycle {
                 name,
                 scope,
                 hash,
+                previous: None,
+                first: None,
                 created,
                 expires,
+                last_used: None,
             },
             text,
         )
+    }
+
+    /// A fresh API key for one that there is, and its hash.
+    pub fn key_text(&self) -> (access_token::TokenHash, SecretText) {
+        let text = api_key::generate(&*self.random);
+        (access_token::TokenHash::of(text.expose()), text)
     }
 
     /// The integration to create, with its access token.
@@ -148,10 +156,15 @@ impl Lifecycle {
             CommandName::Cancel => Command::Cancel,
             CommandName::Reinstate => Command::Reinstate,
             CommandName::Delete => Command::Delete,
-            CommandName::RegenerateAccessToken => Command::RegenerateAccessToken {
-                token: access_token::generate(id, &*self.random),
-                overlap_until: later(self.now(), self.token_overlap),
-            },
+            CommandName::RegenerateAccessToken => self.regenerate(id, None),
+        }
+    }
+
+    /// The command that makes a new access token; the former one works for this long, or as configured.
+    pub fn regenerate(&self, id: IntegrationId, overlap: Option<Duration>) -> Command {
+        Command::RegenerateAccessToken {
+            token: access_token::generate(id, &*self.random),
+            overlap_until: later(self.now(), overlap.unwrap_or(self.token_overlap)),
         }
     }
 

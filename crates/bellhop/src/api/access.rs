@@ -38,7 +38,7 @@ operations! {
         CreateIntegration EnableIntegration DisableIntegration CancelIntegration ReinstateIntegration
         DeleteIntegration RegenerateAccessToken
         ListOperationalMessages
-        CreateKey ListKeys DeleteKey;
+        CreateKey ListKeys RotateKey DeleteKey;
     Application:
         GetApplication ListApplications
         CreateWebhook ListApplicationWebhooks ListWebhooks GetWebhook UpdateWebhook DeleteWebhook

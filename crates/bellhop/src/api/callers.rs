@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use http::{HeaderMap, HeaderValue, header};
@@ -11,20 +14,27 @@ use tokio::sync::Mutex;
 
 use super::{code::Code, error::ApiError, rate::Bucket};
 use crate::{
-    domain::{access_token::TokenHash, api_key::Scope},
-    id::ApplicationId,
+    clock::{from_ms, to_ms},
+    domain::{
+        access_token::TokenHash,
+        api_key::{ApiKey, Scope},
+    },
+    id::{ApplicationId, KeyId},
     store::{Noun, Store, StoreError},
 };
 
-/// A key that is not known is looked for in the store at most this often.
+/// A key that is not known is looked for in the store at most this often; and where other replicas may end keys, none is
+/// believed that was read longer ago.
 const READ_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+/// Uses closer to each other than this are one.
+const USE_MS: i64 = 1000;
 
 /// Who is calling.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// What the key opens.
     pub scope: Scope,
-    /// SHA-256 of the key: the caller's identity.
+    /// The caller's identity, a SHA-256: that of its key, or of the first one, if it was rotated.
     pub identity: [u8; 32],
     /// What the key may still ask.
     pub bucket: Arc<Bucket>,
@@ -34,31 +44,55 @@ pub struct Caller {
 #[derive(Debug)]
 pub struct Callers {
     operator: Caller,
+    /// What is configured as the operator's key: the newest, and former ones.
+    operator_keys: Vec<TokenHash>,
+    /// Whether other replicas may make and end keys.
+    is_shared: bool,
     known: RwLock<Arc<Known>>,
-    /// When the store was last read; locked while it is.
-    read_at: Mutex<Option<Timestamp>>,
+    /// Locked while the store is read: why it could not be, the last time.
+    reading: Mutex<Option<(Timestamp, StoreError)>>,
 }
 
-type Known = HashMap<[u8; 32], KnownKey>;
+/// All keys as they were at one moment.
+#[derive(Debug, Default)]
+struct Known {
+    read_at: Option<Timestamp>,
+    openings: HashMap<[u8; 32], Opening>,
+    keys: HashMap<KeyId, Arc<Seen>>,
+}
 
+/// What one hash opens.
 #[derive(Debug, Clone)]
-struct KnownKey {
+struct Opening {
+    key: Arc<Seen>,
+    until: Option<Timestamp>,
+}
+
+/// What is remembered of a key for as long as there is one, rotated or not.
+#[derive(Debug)]
+struct Seen {
     scope: Scope,
-    expires: Option<Timestamp>,
+    identity: TokenHash,
     bucket: Arc<Bucket>,
+    used_ms: AtomicI64,
+    noted_ms: AtomicI64,
 }
 
 impl Callers {
-    /// With the operator's first key, which is configured and not in the store.
-    pub fn new(operator: TokenHash) -> Self {
+    /// With the operator's key, which is configured and not in the store: the newest one, and former ones that work as
+    /// well. All are one caller, known by the oldest: so it stays when a new one is put in front.
+    pub fn new(newest: TokenHash, former: &[TokenHash], is_shared: bool) -> Self {
+        let oldest = former.last().unwrap_or(&newest);
         Self {
             operator: Caller {
                 scope: Scope::Operator,
-                identity: operator.0,
+                identity: oldest.0,
                 bucket: Arc::default(),
             },
+            operator_keys: [newest].into_iter().chain(former.iter().copied()).collect(),
+            is_shared,
             known: RwLock::default(),
-            read_at: Mutex::default(),
+            reading: Mutex::default(),
         }
     }
 
@@ -74,61 +108,86 @@ impl Callers {
         if self.operator_matches(&hash) {
             return Ok(self.operator.clone());
         }
-        if let Some(known) = self.find(&hash) {
-            return known.caller(&hash, now).ok_or_else(unknown_key);
+        let known = self.snapshot();
+        let is_believed = !(self.is_shared && known.is_old(now));
+        if is_believed && known.openings.contains_key(&hash.0) {
+            return known.caller(&hash, now);
         }
         self.read_if_old(store, now).await?;
-        self.find(&hash)
-            .and_then(|known| known.caller(&hash, now))
-            .ok_or_else(unknown_key)
+        self.snapshot().caller(&hash, now)
     }
 
     /// Reads all keys anew: at the start, and after each change.
     pub async fn read(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
-        let mut read_at = self.read_at.lock().await;
-        self.read_locked(store).await?;
-        *read_at = Some(now);
-        Ok(())
+        let mut reading = self.reading.lock().await;
+        self.read_locked(store, now, &mut reading).await
     }
 
     async fn read_if_old(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
-        let mut read_at = self.read_at.lock().await;
-        let is_old = read_at.is_none_or(|at| now.duration_since(at).abs() >= READ_AGAIN);
-        if is_old {
-            self.read_locked(store).await?;
-            *read_at = Some(now);
+        let mut reading = self.reading.lock().await;
+        match &*reading {
+            // Whoever waited here while the database was away need not wait for it again, one after the other.
+            Some((at, why)) if !is_over(*at, now) => Err(why.clone()),
+            _ if self.snapshot().is_old(now) => self.read_locked(store, now, &mut reading).await,
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    async fn read_locked(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let keys = store.keys().await?;
-        let before = self.snapshot();
-        let now = keys
-            .into_iter()
-            .map(|key| {
-                let bucket = before
-                    .get(&key.hash.0)
-                    .map_or_else(Arc::default, |known| known.bucket.clone());
-                let known = KnownKey {
-                    scope: key.scope,
-                    expires: key.expires,
-                    bucket,
-                };
-                (key.hash.0, known)
-            })
-            .collect();
-        *self.known.write().expect("no holder panics") = Arc::new(now);
-        Ok(())
+    async fn read_locked(
+        &self,
+        store: &dyn Store,
+        now: Timestamp,
+        failed: &mut Option<(Timestamp, StoreError)>,
+    ) -> Result<(), StoreError> {
+        match store.keys().await {
+            Ok(keys) => {
+                *failed = None;
+                let known = Known::of(&keys, &self.snapshot(), now);
+                *self.known.write().expect("no holder panics") = Arc::new(known);
+                Ok(())
+            }
+            Err(why) => {
+                *failed = Some((now, why.clone()));
+                Err(why)
+            }
+        }
     }
 
+    /// When each key was last used, of those whose newest use is not noted in the store.
+    pub fn uses(&self) -> Vec<(KeyId, Timestamp)> {
+        let known = self.snapshot();
+        let unnoted = known.keys.iter().filter_map(|(id, key)| {
+            let used = key.used_ms.load(Ordering::Relaxed);
+            (used > key.noted_ms.load(Ordering::Relaxed)).then(|| (*id, from_ms(used)))
+        });
+        unnoted.collect()
+    }
+
+    /// They are noted in the store.
+    pub fn noted(&self, uses: &[(KeyId, Timestamp)]) {
+        let known = self.snapshot();
+        for (id, at) in uses {
+            if let Some(key) = known.keys.get(id) {
+                key.noted_ms.fetch_max(to_ms(*at), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// When this process was last asked with the key, if it was.
+    pub fn last_used(&self, id: KeyId) -> Option<Timestamp> {
+        let used = self
+            .snapshot()
+            .keys
+            .get(&id)?
+            .used_ms
+            .load(Ordering::Relaxed);
+        (used > 0).then(|| from_ms(used))
+    }
+
+    /// Compares with each of them in constant time.
     fn operator_matches(&self, hash: &TokenHash) -> bool {
-        TokenHash(self.operator.identity).matches(hash)
-    }
-
-    fn find(&self, hash: &TokenHash) -> Option<KnownKey> {
-        let known = self.known.read().expect("no holder panics");
-        known.get(&hash.0).cloned()
+        let matching = self.operator_keys.iter().filter(|key| key.matches(hash));
+        matching.count() > 0
     }
 
     fn snapshot(&self) -> Arc<Known> {
@@ -136,15 +195,65 @@ impl Callers {
     }
 }
 
-impl KnownKey {
-    fn caller(self, hash: &TokenHash, now: Timestamp) -> Option<Caller> {
-        let is_active = self.expires.is_none_or(|until| now < until);
-        is_active.then_some(Caller {
-            scope: self.scope,
-            identity: hash.0,
-            bucket: self.bucket,
-        })
+impl Known {
+    fn of(keys: &[ApiKey], before: &Self, now: Timestamp) -> Self {
+        let mut known = Self {
+            read_at: Some(now),
+            ..Self::default()
+        };
+        for key in keys {
+            let seen = before.keys.get(&key.id).cloned();
+            let seen = seen.unwrap_or_else(|| Arc::new(Seen::of(key)));
+            for (hash, until) in key.openings() {
+                let key = seen.clone();
+                known.openings.insert(hash.0, Opening { key, until });
+            }
+            known.keys.insert(key.id, seen);
+        }
+        known
     }
+
+    fn is_old(&self, now: Timestamp) -> bool {
+        self.read_at.is_none_or(|at| is_over(at, now))
+    }
+
+    fn caller(&self, hash: &TokenHash, now: Timestamp) -> Result<Caller, ApiError> {
+        self.openings
+            .get(&hash.0)
+            .filter(|opening| opening.until.is_none_or(|until| now < until))
+            .map(|opening| opening.key.caller(now))
+            .ok_or_else(unknown_key)
+    }
+}
+
+impl Seen {
+    fn of(key: &ApiKey) -> Self {
+        Self {
+            scope: key.scope,
+            identity: key.identity(),
+            bucket: Arc::default(),
+            used_ms: AtomicI64::new(0),
+            noted_ms: AtomicI64::new(key.last_used.map_or(0, to_ms)),
+        }
+    }
+
+    fn caller(&self, now: Timestamp) -> Caller {
+        let now_ms = to_ms(now);
+        // Most requests find that somebody was here a moment ago, and write nothing that others read.
+        if now_ms >= self.used_ms.load(Ordering::Relaxed) + USE_MS {
+            self.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
+        Caller {
+            scope: self.scope,
+            identity: self.identity.0,
+            bucket: self.bucket.clone(),
+        }
+    }
+}
+
+/// Whether it was long enough ago, by a clock that may have been set back.
+fn is_over(at: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(at).abs() >= READ_AGAIN
 }
 
 impl Caller {

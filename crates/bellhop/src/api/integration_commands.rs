@@ -1,5 +1,8 @@
 //! The commands of an integration, as POST below it, and its deletion.
 
+use std::time::Duration;
+
+use bellhop_webhook::Requestor;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -17,6 +20,9 @@ use crate::{
     store::{Noun, Write, Written},
 };
 
+/// The longest overlap of two access tokens: 30 days.
+const MAX_OVERLAP_SECONDS: u32 = 30 * 86_400;
+
 /// What a command takes. The body may be empty.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -24,6 +30,19 @@ pub struct CommandInput {
     /// Who asks for it.
     #[schema(value_type = Option<RequestorInput>)]
     requestor: Option<Object<RequestorInput>>,
+}
+
+/// What a regeneration takes. The body may be empty.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct RegenerateAccessToken {
+    /// Who asks for it.
+    #[schema(value_type = Option<RequestorInput>)]
+    requestor: Option<Object<RequestorInput>>,
+    /// For how long the former token works as well, 0 to 2592000; the server's setting (a day) unless given. 0 if it is
+    /// in wrong hands: then it is inactive before this is answered.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    overlap_seconds: Option<u32>,
 }
 
 /// Makes the handler of each command: they differ in name and words only.
@@ -38,7 +57,7 @@ macro_rules! commands {
                 (status = 409, description = "Its state does not allow this; AllowedCommands says what it does.",
                     body = Problem, content_type = "application/problem+json")))]
         pub async fn $handler(call: Call) -> Result<Reply, ApiError> {
-            run(call, CommandName::$command).await
+            simple(call, CommandName::$command).await
         }
     )+};
 }
@@ -52,21 +71,49 @@ commands! {
         "Ends the subscription of an integration, and sends `IntegrationCanceled`.";
     reinstate post "/v1/integrations/{Id}/reinstate" Reinstate
         "Takes the subscription up again, and sends `IntegrationReinstated`.";
-    regenerate post "/v1/integrations/{Id}/regenerate-access-token" RegenerateAccessToken
-        "Gives an integration another access token, shown once; the former one works for an overlap.";
     delete delete "/v1/integrations/{Id}" Delete
         "Ends an integration for good, revokes its access token, and sends `IntegrationDeleted`.";
 }
 
-async fn run(call: Call, name: CommandName) -> Result<Reply, ApiError> {
+/// Gives an integration another access token, shown once; the former one works for an overlap.
+#[utoipa::path(post, path = "/v1/integrations/{Id}/regenerate-access-token", tag = "Integrations",
+    params(("Id" = Uuid, Path, description = "Of the integration.")),
+    request_body = inline(Option<RegenerateAccessToken>),
+    responses((status = 200, description = "As it is now, with its new access token.", body = CommandedIntegration),
+        (status = 409, description = "Its state does not allow this; AllowedCommands says what it does.",
+            body = Problem, content_type = "application/problem+json")))]
+pub async fn regenerate(call: Call) -> Result<Reply, ApiError> {
+    let id: IntegrationId = call.id(Noun::Integration)?;
+    let (body, mut checks) = call.read::<RegenerateAccessToken>()?;
+    let requestor = objects::requestor(&mut checks, body.requestor);
+    let pointer = "/OverlapSeconds";
+    checks.number(pointer, body.overlap_seconds, 0, MAX_OVERLAP_SECONDS);
+    checks.finish()?;
+    let overlap = body
+        .overlap_seconds
+        .map(|seconds| Duration::from_secs(seconds.into()));
+    let command = call.lifecycle().regenerate(id, overlap);
+    run(call, id, command, requestor).await
+}
+
+async fn simple(call: Call, name: CommandName) -> Result<Reply, ApiError> {
     let id: IntegrationId = call.id(Noun::Integration)?;
     let (body, mut checks) = call.read::<CommandInput>()?;
     let requestor = objects::requestor(&mut checks, body.requestor);
     checks.finish()?;
+    let command = call.lifecycle().command(name, id);
+    run(call, id, command, requestor).await
+}
+
+async fn run(
+    call: Call,
+    id: IntegrationId,
+    command: Command,
+    requestor: Option<Requestor>,
+) -> Result<Reply, ApiError> {
     if call.has_if_match() {
         call.if_match(find(&call).await?.sequence)?;
     }
-    let command = call.lifecycle().command(name, id);
     let token = match &command {
         Command::RegenerateAccessToken { token, .. } => Some(token.clone()),
         _ => None,

@@ -2,6 +2,7 @@
 
 use bellhop_webhook::UtcSecond;
 use http::StatusCode;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -12,12 +13,14 @@ use super::{
     code::Flaw,
     cursor::List,
     error::FieldError,
+    overlap::overlap,
     page::{Items, PageRequest},
     times::second,
 };
 use crate::{
     domain::{
-        api_key::{ApiKey, Scope},
+        api_key::{ApiKey, KeyRotation, Scope},
+        retry::later,
         secret_text::SecretText,
     },
     id::{ApplicationId, KeyId},
@@ -36,6 +39,17 @@ pub struct CreateKey {
     /// The application of a key of scope `application`.
     application_id: Option<Uuid>,
     /// When it stops working; never unless given.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_utc: Option<String>,
+}
+
+/// Another key in the place of one. The body may be empty.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct RotateKey {
+    /// For how long the former key works as well, 0 to 604800; a day unless given. 0 if it is in wrong hands.
+    overlap_seconds: Option<u32>,
+    /// When both stop working; as before unless given.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_utc: Option<String>,
 }
@@ -61,6 +75,12 @@ pub struct KeyObject {
     /// When it stops working.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_utc: Option<UtcSecond>,
+    /// Until when the key works that it had before it was rotated; null if there is none.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    former_until_utc: Option<UtcSecond>,
+    /// When it was last used, a minute late at most; null if it never was.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_utc: Option<UtcSecond>,
 }
 
 /// A key that was made.
@@ -80,10 +100,7 @@ pub async fn create(call: Call) -> Result<Reply, ApiError> {
     let (body, mut checks) = call.read::<CreateKey>()?;
     let name = body.name.unwrap_or_default();
     checks.text("/Name", &name, 0, MAX_NAME);
-    let expires = checks.moment("/ExpiresUtc", body.expires_utc.as_deref());
-    if expires.is_some_and(|until| until <= call.lifecycle().now()) {
-        checks.invalid("/ExpiresUtc", "This moment is over.");
-    }
+    let expires = expires(&call, &mut checks, body.expires_utc.as_deref());
     let scope = scope(&mut checks, body.scope, body.application_id);
     if let Some(id) = scope.application_id()
         && call.store().application(id).await?.is_none()
@@ -93,13 +110,47 @@ pub async fn create(call: Call) -> Result<Reply, ApiError> {
     }
     checks.finish()?;
     let (key, text) = call.lifecycle().key(name, scope, expires);
+    let created = key.created;
     let made = call
         .commit(Write::CreateKey(Box::new(key)), move |written| {
-            shown_once(written, &text)
+            shown_once(StatusCode::CREATED, written, &text, created)
         })
         .await?;
     reread(&call).await?;
     Ok(made)
+}
+
+/// Puts another key in the place of one, shown once. Id, name and scope stay; the former key works as well until the
+/// overlap ends, the one before it no longer.
+#[utoipa::path(post, path = "/v1/keys/{Id}/rotate", tag = "Keys",
+    params(("Id" = Uuid, Path, description = "Of the key.")), request_body = inline(Option<RotateKey>),
+    responses((status = 200, description = "The new key works from now on.", body = CreatedKey)))]
+pub async fn rotate(call: Call) -> Result<Reply, ApiError> {
+    let (body, mut checks) = call.read::<RotateKey>()?;
+    let overlap = overlap(&call, &mut checks, body.overlap_seconds);
+    let expires = expires(&call, &mut checks, body.expires_utc.as_deref());
+    let id: KeyId = call.id(Noun::Key)?;
+    let found = call.store().key(id).await?;
+    let key = found.ok_or_else(|| ApiError::not_found(Noun::Key, id))?;
+    let now = call.lifecycle().now();
+    if expires.is_none() && key.expires.is_some_and(|until| until <= now) {
+        let detail = "This key has expired: say until when the new one works.";
+        checks.push(FieldError::at("/ExpiresUtc", Flaw::Missing, detail));
+    }
+    checks.finish()?;
+    let (hash, text) = call.lifecycle().key_text();
+    let to = KeyRotation {
+        hash,
+        overlap_until: later(now, overlap),
+        expires,
+    };
+    let rotated = call
+        .commit(Write::RotateKey { id, to }, move |written| {
+            shown_once(StatusCode::OK, written, &text, now)
+        })
+        .await?;
+    reread(&call).await?;
+    Ok(rotated)
 }
 
 /// All API keys, in the order in which they were made; never the keys themselves.
@@ -114,7 +165,13 @@ pub async fn list(call: Call) -> Result<Reply, ApiError> {
     let mut found = call.store().keys().await?;
     found.retain(|key| page.after().is_none_or(|after| key.id.0 > after));
     found.sort_unstable_by_key(|key| key.id);
-    Ok(page.reply(found, |each| each.id.0, KeyObject::from))
+    let now = call.lifecycle().now();
+    let object = |mut key: ApiKey| {
+        // What this process knows and has not noted yet.
+        key.last_used = key.last_used.max(call.api.callers.last_used(key.id));
+        KeyObject::at(key, now)
+    };
+    Ok(page.reply(found, |each| each.id.0, object))
 }
 
 /// Ends an API key at once.
@@ -154,12 +211,21 @@ fn scope(checks: &mut Checks, kind: Option<String>, application: Option<Uuid>) -
     Scope::from_parts(&kind, application).unwrap_or(Scope::Introspect)
 }
 
-fn shown_once(written: &Written, text: &SecretText) -> Reply {
+/// When a key is to stop working, which is not over yet.
+fn expires(call: &Call, checks: &mut Checks, given: Option<&str>) -> Option<Timestamp> {
+    let expires = checks.moment("/ExpiresUtc", given);
+    if expires.is_some_and(|until| until <= call.lifecycle().now()) {
+        checks.invalid("/ExpiresUtc", "This moment is over.");
+    }
+    expires
+}
+
+fn shown_once(status: StatusCode, written: &Written, text: &SecretText, now: Timestamp) -> Reply {
     match written {
         Written::Key(key) => Reply::json(
-            StatusCode::CREATED,
+            status,
             &CreatedKey {
-                about: (**key).clone().into(),
+                about: KeyObject::at((**key).clone(), now),
                 key: text.expose().to_owned(),
             },
         ),
@@ -173,8 +239,10 @@ async fn reread(call: &Call) -> Result<(), ApiError> {
     Ok(call.api.callers.read(call.store(), now).await?)
 }
 
-impl From<ApiKey> for KeyObject {
-    fn from(key: ApiKey) -> Self {
+impl KeyObject {
+    /// As it is at this moment.
+    fn at(key: ApiKey, now: Timestamp) -> Self {
+        let former_until = key.previous.map(|(_, until)| until);
         Self {
             id: key.id,
             name: key.name,
@@ -182,6 +250,8 @@ impl From<ApiKey> for KeyObject {
             application_id: key.scope.application_id(),
             created_utc: second(key.created),
             expires_utc: key.expires.map(second),
+            former_until_utc: former_until.filter(|until| now < *until).map(second),
+            last_used_utc: key.last_used.map(second),
         }
     }
 }

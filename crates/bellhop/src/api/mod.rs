@@ -11,7 +11,10 @@ use async_trait::async_trait;
 use bellhop_webhook::{Action, MessageId};
 use bytes::Bytes;
 
-use crate::domain::{delivery::Attempt, webhook::Webhook};
+use crate::{
+    domain::{delivery::Attempt, webhook::Webhook},
+    id::WebhookId,
+};
 
 mod access;
 mod applications;
@@ -37,6 +40,7 @@ mod objects;
 mod openapi;
 mod openapi_messages;
 mod operational_messages;
+mod overlap;
 mod page;
 mod preconditions;
 mod probes;
@@ -82,6 +86,12 @@ pub trait TestSender: Send + Sync + fmt::Debug {
     /// Sends one test message to the webhook. Comes back when the attempt has ended, or after `wait`
     /// without its outcome.
     async fn send_test(&self, webhook: &Webhook, wait: Duration) -> TestResult;
+}
+
+/// Stops signing with what was replaced.
+pub trait RetireSecrets: Send + Sync + fmt::Debug {
+    /// When this returns, nothing is signed any more, by this process, with what the webhook had before this revision.
+    fn retire(&self, webhook: WebhookId, before: u64);
 }
 
 /// What came of a test message.

@@ -65,6 +65,7 @@ use super::{
         introspect::introspect,
         keys::create,
         keys::list,
+        keys::rotate,
         keys::delete,
         operational_messages::list,
         probes::live,

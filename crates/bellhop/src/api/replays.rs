@@ -245,7 +245,11 @@ async fn preview(call: &Call, filter: DeliveryFilter) -> Result<Reply, ApiError>
 }
 
 async fn run(call: &Call, given: DeliveryFilter, token: &str) -> Result<Reply, ApiError> {
-    let previewed = replay_token::read(&call.api.options.operator_key, token)
+    let previewed = call
+        .api
+        .options
+        .operator_keys()
+        .find_map(|key| replay_token::read(key, token))
         .ok_or_else(|| bad_token("This is not the Token of a dry run. Make another dry run."))?;
     let filter = narrowed(call, &previewed.filter)?;
     // Compared as they are written: moments to the millisecond.

@@ -98,6 +98,7 @@ routes! {
 
     endpoint CreateKey              POST   "/v1/keys"                           keys::create;
     endpoint ListKeys               GET    "/v1/keys"                           keys::list;
+    endpoint RotateKey              POST   "/v1/keys/{Id}/rotate"               keys::rotate;
     endpoint DeleteKey              DELETE "/v1/keys/{Id}"                      keys::delete;
 
     endpoint ListOperationalMessages GET   "/v1/operational-messages"           operational_messages::list;

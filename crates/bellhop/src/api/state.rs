@@ -8,12 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SharedJudge, TestSender, callers::Callers, idempotency::InFlight, rate::KeyRates};
+use super::{
+    RetireSecrets, SharedJudge, TestSender, callers::Callers, idempotency::InFlight, rate::KeyRates,
+};
 use crate::{
     domain::access_token::TokenHash,
     feed::Feed,
     lifecycle::Lifecycle,
-    store::{Store, StoreError},
+    store::{CommitError, Store, StoreError, Write},
     telemetry::Metrics,
 };
 
@@ -28,14 +30,29 @@ pub struct ApiOptions {
     pub judge_url: SharedJudge,
     /// Sends test messages.
     pub test_sender: Arc<dyn TestSender>,
-    /// SHA-256 of the operator's first key.
+    /// Stops signing with secrets that were replaced.
+    pub retire_secrets: Arc<dyn RetireSecrets>,
+    /// SHA-256 of the operator's key, which is configured and not in the store.
     pub operator_key: TokenHash,
+    /// The same of former ones that work as well, newest first.
+    pub former_operator_keys: Vec<TokenHash>,
+    /// Whether other replicas may make and end keys: then none is believed that was read more than a second ago.
+    pub are_keys_shared: bool,
     /// Where figures are kept.
     pub metrics: Arc<Metrics>,
     /// How often a key may ask.
     pub key_rates: KeyRates,
     /// How long a webhook's former secrets sign after a rotation, unless the caller says otherwise.
     pub secret_overlap: Duration,
+}
+
+impl ApiOptions {
+    /// What is configured as the operator's key: the newest, then former ones.
+    pub fn operator_keys(&self) -> impl Iterator<Item = &TokenHash> {
+        [&self.operator_key]
+            .into_iter()
+            .chain(&self.former_operator_keys)
+    }
 }
 
 /// What all handlers share. Cheap to clone.
@@ -62,7 +79,11 @@ impl ApiState {
         let process: uuid::Uuid = options.lifecycle.id();
         let request_prefix = format!("req_{:08x}_", process.as_u128() as u32);
         Self(Arc::new(Shared {
-            callers: Callers::new(options.operator_key),
+            callers: Callers::new(
+                options.operator_key,
+                &options.former_operator_keys,
+                options.are_keys_shared,
+            ),
             in_flight: InFlight::default(),
             draining: AtomicBool::new(false),
             started: Instant::now(),
@@ -78,6 +99,19 @@ impl ApiState {
         self.callers
             .read(&**lifecycle.store(), lifecycle.now())
             .await
+    }
+
+    /// Notes in the store when keys were used, as far as that is not noted yet. Not done for each request: the store
+    /// would write for each reading.
+    pub async fn note_key_uses(&self) -> Result<(), CommitError> {
+        let uses = self.callers.uses();
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let noted = Write::NoteKeyUses(uses.clone());
+        self.lifecycle().commit(noted, None).await?;
+        self.callers.noted(&uses);
+        Ok(())
     }
 
     /// From now on `/readyz` says that this server is going away.

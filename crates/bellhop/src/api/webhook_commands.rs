@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     ApiError, Call, Reply,
     attempts::{AttemptObject, SentTo},
+    overlap::overlap,
     webhook_settings::check_secret,
     webhooks::{CommandedWebhook, answer, find, shown},
 };
@@ -21,8 +22,6 @@ const MAX_REASON: usize = 500;
 /// How long a caller waits for the outcome of a test unless it says otherwise: it is recorded nowhere, so an
 /// answer without it is of little use.
 const TEST_WAIT: Duration = Duration::from_secs(10);
-/// The longest overlap of two secrets: a week.
-const MAX_OVERLAP_SECONDS: u32 = 7 * 86_400;
 
 /// Why a webhook is paused. The body may be empty.
 #[derive(Deserialize, ToSchema)]
@@ -43,8 +42,19 @@ pub(super) struct Nothing {}
 pub struct RotateSecret {
     /// `whsec_…` or `whsk_…`; one is made unless given.
     secret: Option<String>,
-    /// For how long the former secrets sign as well, 0 to 604800; the server's setting (a day) unless given.
+    /// For how long the former secrets sign as well, 0 to 604800; a day unless given. 0 if one is in wrong hands: then
+    /// nothing is signed with them any more when this is answered.
+    #[schema(minimum = 0, maximum = 604_800)]
     overlap_seconds: Option<u32>,
+}
+
+/// What a test is to be. The body may be empty.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct TestWebhook {
+    /// Whether the newest secret alone signs, also while former ones overlap: so a receiver shows that it has it. False
+    /// unless given.
+    newest_secret_only: Option<bool>,
 }
 
 /// A test message that was sent.
@@ -84,11 +94,16 @@ pub async fn resume(call: Call) -> Result<Reply, ApiError> {
 #[utoipa::path(post, path = "/v1/webhooks/{Id}/test", tag = "Webhooks",
     params(("Id" = Uuid, Path, description = "Of the webhook."),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: up to N seconds, at most 60.")),
+    request_body = inline(Option<TestWebhook>),
     responses((status = 200, description = "What came of it.", body = TestedWebhook),
         (status = 202, description = "It is on its way.", body = TestedWebhook)))]
 pub async fn test(call: Call) -> Result<Reply, ApiError> {
-    call.read::<Nothing>()?.1.finish()?;
-    let webhook = find(&call).await?;
+    let (body, checks) = call.read::<TestWebhook>()?;
+    checks.finish()?;
+    let mut webhook = find(&call).await?;
+    if body.newest_secret_only == Some(true) {
+        webhook.secrets.truncate(1);
+    }
     let wait = call.wait().unwrap_or(TEST_WAIT);
     let tested = call.api.options.test_sender.send_test(&webhook, wait).await;
     let sent = SentTo::test(&webhook, &tested);
@@ -112,32 +127,29 @@ pub async fn test(call: Call) -> Result<Reply, ApiError> {
     responses((status = 200, description = "The new secret signs from now on.", body = CommandedWebhook)))]
 pub async fn rotate_secret(call: Call) -> Result<Reply, ApiError> {
     let (body, mut checks) = call.read::<RotateSecret>()?;
-    checks.number(
-        "/OverlapSeconds",
-        body.overlap_seconds,
-        0,
-        MAX_OVERLAP_SECONDS,
-    );
+    let overlap = overlap(&call, &mut checks, body.overlap_seconds);
     let given = body.secret.map(|text| check_secret(&mut checks, text));
     checks.finish()?;
     let webhook = find(&call).await?;
     call.if_match(webhook.revision)?;
     let secret = given.unwrap_or_else(|| call.lifecycle().secret());
-    let overlap = body
-        .overlap_seconds
-        .map_or(call.api.options.secret_overlap, |seconds| {
-            Duration::from_secs(seconds.into())
-        });
     let write = Write::RotateSecret {
         id: webhook.id,
         secret: secret.clone(),
         overlap_until: later(call.lifecycle().now(), overlap),
     };
     let now = call.lifecycle().now();
-    call.commit(write, move |written| {
-        answer(StatusCode::OK, written, now, None, Some(&secret))
-    })
-    .await
+    let rotated = call
+        .commit(write, move |written| {
+            answer(StatusCode::OK, written, now, None, Some(&secret))
+        })
+        .await?;
+    // What is under way was made ready with the former secrets: it does not sign with them after this.
+    if let Some(present) = call.store().webhook(webhook.id).await? {
+        let retire = &call.api.options.retire_secrets;
+        retire.retire(present.id, present.revision);
+    }
+    Ok(rotated)
 }
 
 async fn set_state(

@@ -20,7 +20,7 @@ use crate::{
         health::{Circuit, Health},
         masked::{MASK, masked_url},
         secret_text::SecretText,
-        webhook::Webhook,
+        webhook::{Webhook, WebhookSecret},
     },
     id::{ApplicationId, WebhookId},
     store::{NewWebhook, Noun, Write, Written},
@@ -62,11 +62,30 @@ pub struct WebhookObject {
     /// Further headers, their values masked.
     #[schema(value_type = std::collections::HashMap<String, String>)]
     headers: Headers,
+    /// What signs now, newest first; never the secrets themselves.
+    secrets: Vec<SecretObject>,
     /// How it fares.
     health: HealthObject,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     created_utc: UtcSecond,
+}
+
+/// A secret that signs, without itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+#[schema(as = WebhookSecret)]
+pub struct SecretObject {
+    /// The first 12 hex digits of the SHA-256 of the secret in its printed form: whoever has it can tell which it is.
+    fingerprint: String,
+    /// `whsec` (HMAC-SHA256, signs `v1`) or `whsk` (ed25519, signs `v1a`).
+    kind: &'static str,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_utc: UtcSecond,
+    /// Until when it signs; null for the newest.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_utc: Option<UtcSecond>,
 }
 
 /// What attempts have shown of a webhook. Resuming it, or giving it another URL, begins anew.
@@ -261,6 +280,7 @@ impl WebhookObject {
     /// As it is at this moment.
     fn at(webhook: Webhook, now: Timestamp) -> Self {
         let actions = webhook.actions.actions();
+        let secrets = webhook.active_secrets(now).map(SecretObject::of).collect();
         let headers = webhook
             .headers
             .into_iter()
@@ -281,8 +301,20 @@ impl WebhookObject {
             rate_limit: webhook.rate_limit,
             follow_redirects: webhook.follow_redirects,
             headers: Headers(headers),
+            secrets,
             health: HealthObject::at(webhook.health, now),
             created_utc: second(webhook.created),
+        }
+    }
+}
+
+impl SecretObject {
+    fn of(secret: &WebhookSecret) -> Self {
+        Self {
+            fingerprint: secret.fingerprint(),
+            kind: secret.kind(),
+            created_utc: second(secret.created),
+            expires_utc: secret.expires.map(second),
         }
     }
 }

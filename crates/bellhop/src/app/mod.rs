@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use self::{observe::Observe, operational::Operator, test_sender::WebhookTest, upkeep::Upkeep};
 use crate::{
-    api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates},
+    api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, RetireSecrets},
     clock::{SharedClock, SystemClock},
     config::{Config, Egress},
     delivery::{
@@ -17,16 +17,19 @@ use crate::{
         operational::Operational,
         prepared::Directory,
         replays::ReplayRunner,
+        retired::Retired,
         sender::{Sender, SenderOptions},
     },
-    domain::access_token::TokenHash,
+    domain::{access_token::TokenHash, secret_text::SecretText},
     feed::Feed,
+    id::WebhookId,
     lifecycle::Lifecycle,
     random::{self, SharedRandom, SystemRandom},
     store::Store,
     telemetry::Metrics,
 };
 
+mod keys;
 mod listen;
 mod observe;
 mod open;
@@ -83,11 +86,7 @@ impl App {
         });
         let feed = Arc::new(Feed::default());
         let policy = Arc::new(egress_policy(&config.egress, own));
-        let attempts = Attempts {
-            sender: sender(&config.egress, policy.clone())?,
-            clock: parts.clock.clone(),
-            random: parts.random.clone(),
-        };
+        let attempts = attempts(&config, policy.clone(), &parts)?;
         let operator = Operator::of(&config, secrets.operator_webhook_secret, &policy, &attempts)?;
         let shared = open::Shared {
             vault: Arc::new(secrets.vault),
@@ -116,16 +115,20 @@ impl App {
             parts.random.clone(),
             config.token_overlap,
         );
+        let is_shared = config.is_shared();
         let state = ApiState::new(ApiOptions {
             lifecycle: Arc::new(lifecycle),
             feed,
+            retire_secrets: attempts.retired.clone(),
             judge_url: Arc::new(Judge(policy.clone())),
             test_sender: Arc::new(WebhookTest {
                 attempts,
                 policy,
                 random: parts.random,
             }),
-            operator_key: TokenHash::of(secrets.operator_key.expose()),
+            operator_key: hash(&secrets.operator_key),
+            former_operator_keys: secrets.former_operator_keys.iter().map(hash).collect(),
+            are_keys_shared: is_shared,
             metrics,
             key_rates: KeyRates::default(),
             secret_overlap: SECRET_OVERLAP,
@@ -140,7 +143,7 @@ impl App {
             upkeep,
             replays,
             drain: config.drain,
-            is_shared: config.is_shared(),
+            is_shared,
         })
     }
 
@@ -171,25 +174,43 @@ impl App {
             wait(stopped),
             self.drain,
         ));
-        let keys = self
-            .is_shared
-            .then(|| tokio::spawn(open::read_keys_again(self.state.clone())));
+        let (serving, served) = tokio::sync::oneshot::channel::<()>();
+        let keys = tokio::spawn(keys::look_after(
+            self.state.clone(),
+            self.is_shared,
+            async {
+                // It is dropped: no request is left that could use a key.
+                let _ = served.await;
+            },
+        ));
         stop.await;
         self.state.drain();
         let _ = stopping.send(true);
         server.await.context("the listener stopped")?;
+        drop(serving);
+        keys.await.context("the API keys' keeper stopped")?;
         replays.await.context("the replays stopped")?;
         dispatcher.await.context("the dispatcher stopped")?;
         operational
             .await
             .context("the sender of operational messages stopped")?;
         upkeep.await.context("the upkeep stopped")?;
-        if let Some(keys) = keys {
-            keys.abort();
-        }
         self.store.close().await?;
         Ok(())
     }
+}
+
+fn hash(key: &SecretText) -> TokenHash {
+    TokenHash::of(key.expose())
+}
+
+fn attempts(config: &Config, policy: Arc<EgressPolicy>, parts: &Parts) -> anyhow::Result<Attempts> {
+    Ok(Attempts {
+        sender: sender(&config.egress, policy)?,
+        clock: parts.clock.clone(),
+        random: parts.random.clone(),
+        retired: Arc::default(),
+    })
 }
 
 async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
@@ -233,6 +254,12 @@ fn roots(ca_file: Option<&Path>) -> anyhow::Result<Roots> {
         .collect::<Result<Vec<_>, _>>()
         .with_context(named)?;
     Ok(Roots::SystemAnd(further))
+}
+
+impl RetireSecrets for Retired {
+    fn retire(&self, webhook: WebhookId, before: u64) {
+        Self::retire(self, webhook, before);
+    }
 }
 
 /// The guard's first layer, as the API asks it.

@@ -1,12 +1,11 @@
 //! Opening the database that is configured.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use super::observe::Observe;
 use crate::{
-    api::ApiState,
     config::Database,
     domain::operational::Destination,
     feed::Feed,
@@ -19,9 +18,6 @@ use crate::{
     },
     vault::Vault,
 };
-
-/// How long a key that was deleted on another replica still opens this one.
-const READ_KEYS_EVERY: Duration = Duration::from_secs(1);
 
 /// What a store is given.
 pub struct Shared {
@@ -71,16 +67,4 @@ impl Hints for ToFeed {
 
     /// The dispatcher asks the store every second, whatever it was told.
     fn missed(&self) {}
-}
-
-/// Reads the API keys again and again: another replica may have deleted one.
-pub async fn read_keys_again(state: ApiState) {
-    let mut every = tokio::time::interval(READ_KEYS_EVERY);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        every.tick().await;
-        if let Err(error) = state.read_keys().await {
-            tracing::warn!(%error, "the API keys could not be read; those that were known stay");
-        }
-    }
 }

@@ -43,11 +43,15 @@ impl TestSender for WebhookTest {
         let prepared = Prepared::new(webhook, &self.policy, self.attempts.clock.now());
         let attempts = self.attempts.clone();
         // Sent to its end even if nobody waits so long: a receiver does not see a request cut off.
-        let sent = tokio::spawn(async move { attempts.send(&outgoing, &prepared).await.0 });
+        let sent = tokio::spawn(async move {
+            let sent = attempts.send(&outgoing, &prepared).await;
+            sent.map(|(attempt, _)| attempt)
+        });
         let attempt = tokio::time::timeout(wait, sent)
             .await
             .ok()
-            .and_then(Result::ok);
+            .and_then(Result::ok)
+            .flatten();
         TestResult {
             message_id,
             action,

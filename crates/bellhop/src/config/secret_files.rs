@@ -33,8 +33,10 @@ const MAX_SECRET_BYTES: u64 = 64 * 1024;
 /// The secrets that a server runs with.
 #[derive(Debug)]
 pub struct Secrets {
-    /// The operator's key.
+    /// The operator's key: the newest one.
     pub operator_key: SecretText,
+    /// Former ones that work as well, newest first.
+    pub former_operator_keys: Vec<SecretText>,
     /// Encryption at rest.
     pub vault: Vault,
     /// What signs operational messages, if there is an operator's webhook.
@@ -59,6 +61,9 @@ impl Config {
                 &mut made,
             )?,
         };
+        let mut operator_keys = values::operator_keys(operator_key.expose())
+            .into_iter()
+            .map(SecretText::new);
         let encryption_key = match &self.encryption_key {
             Some(key) => key.clone(),
             None => self.open_encryption_key(random, &mut made)?,
@@ -67,7 +72,8 @@ impl Config {
             Vault::from_hex(encryption_key.expose()).expect("the key ring was checked when read");
         let operator_webhook_secret = self.open_operator_webhook_secret(random, &mut made)?;
         Ok(Secrets {
-            operator_key,
+            operator_key: operator_keys.next().expect("a text has a first part"),
+            former_operator_keys: operator_keys.collect(),
             vault,
             operator_webhook_secret,
             made,

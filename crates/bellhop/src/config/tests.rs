@@ -272,6 +272,40 @@ fn the_first_start_makes_secrets_that_the_second_finds() {
 }
 
 #[test]
+fn several_operator_keys_are_the_newest_and_former_ones() {
+    let directory = TempDir::new().unwrap();
+    let (new, old) = ("n".repeat(32), "o".repeat(40));
+    let data = format!("{}/data", directory.path().display());
+    let toml = format!("data_dir = \"{data}\"\noperator_key = \"{new}, {old}\"\n");
+    let loaded = load(&sources(directory.path(), &[], &[], &toml)).unwrap();
+    let secrets = loaded.config.open_secrets(&SystemRandom).unwrap();
+    assert_eq!(secrets.operator_key.expose(), new);
+    let former: Vec<_> = secrets
+        .former_operator_keys
+        .iter()
+        .map(SecretText::expose)
+        .collect();
+    assert_eq!(former, [old]);
+    // The same in the made file: how the key is rotated that was made on first start.
+    let path = Path::new(&data).join(OPERATOR_KEY_FILE);
+    let config = in_data_dir(Path::new(&data));
+    let made = config.open_secrets(&SystemRandom).unwrap();
+    fs::write(&path, format!("{new},{}\n", made.operator_key.expose())).unwrap();
+    let rotated = config.open_secrets(&SystemRandom).unwrap();
+    assert_eq!(rotated.operator_key.expose(), new);
+    assert_eq!(rotated.former_operator_keys, [made.operator_key]);
+    for wrong in [
+        format!("{new},"),
+        format!("{new},short"),
+        vec![new; 9].join(","),
+    ] {
+        let toml = format!("operator_key = \"{wrong}\"\n");
+        let error = load(&sources(directory.path(), &[], &[], &toml)).unwrap_err();
+        assert!(!error.to_string().contains(&wrong), "{error}");
+    }
+}
+
+#[test]
 fn a_secret_that_others_can_read_is_refused() {
     let directory = TempDir::new().unwrap();
     let config = in_data_dir(directory.path());

@@ -13,6 +13,8 @@ use crate::{delivery::egress::PortRange, domain::secret_text::SecretText, vault:
 const OPERATOR_KEY_MIN: usize = 32;
 /// Longer ones do not fit a header comfortably.
 const OPERATOR_KEY_MAX: usize = 512;
+/// Most of them at a time: each is compared with what a caller bears.
+const OPERATOR_KEYS_MAX: usize = 8;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +58,26 @@ pub(super) fn database_url(text: &str) -> Parsed<Database> {
     })
 }
 
+/// One, or several with commas between: the newest first.
 pub(super) fn operator_key(text: &str) -> Parsed<SecretText> {
-    let fits = (OPERATOR_KEY_MIN..=OPERATOR_KEY_MAX).contains(&text.len());
-    if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let keys = operator_keys(text);
+    let fits = |key: &&str| {
+        (OPERATOR_KEY_MIN..=OPERATOR_KEY_MAX).contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if keys.len() > OPERATOR_KEYS_MAX || !keys.iter().all(fits) {
         return Err(format!(
-            "{OPERATOR_KEY_MIN} to {OPERATOR_KEY_MAX} visible ASCII characters are expected; \
+            "{OPERATOR_KEY_MIN} to {OPERATOR_KEY_MAX} visible ASCII characters are expected, \
+             or up to {OPERATOR_KEYS_MAX} such keys with commas between; \
              make one with `openssl rand -hex 32`"
         ));
     }
     Ok(SecretText::new(text))
+}
+
+/// Those in the text of the setting or of the file.
+pub(super) fn operator_keys(text: &str) -> Vec<&str> {
+    text.split(',').map(str::trim).collect()
 }
 
 pub(super) fn encryption_key(text: &str) -> Parsed<SecretText> {

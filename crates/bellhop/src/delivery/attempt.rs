@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     prepared::Prepared,
+    retired::Retired,
     sender::{Exchange, PostRequest, Sender, Timings as SentTimings},
 };
 use crate::{
@@ -41,6 +42,8 @@ pub struct Attempts {
     pub clock: SharedClock,
     /// For trace ids and jitter.
     pub random: SharedRandom,
+    /// Secrets that must not sign any more.
+    pub retired: Arc<Retired>,
 }
 
 /// What is sent, whatever it is sent for. Debug shows none of its bytes: they may carry an access token.
@@ -63,8 +66,9 @@ pub struct Outgoing {
 }
 
 impl Attempts {
-    /// Makes the attempt of a claim, and decides what it means.
-    pub async fn deliver(&self, claim: Claim, webhook: &Prepared) -> Attempted {
+    /// Makes the attempt of a claim, and decides what it means. `None` if the webhook's secrets were retired: nothing was
+    /// sent, and the claim is to be given back.
+    pub async fn deliver(&self, claim: Claim, webhook: &Prepared) -> Option<Attempted> {
         let is_replay = claim.is_replay();
         let outgoing = claim.body.clone().map(|body| Outgoing {
             message_id: claim.message_id().to_string(),
@@ -76,7 +80,7 @@ impl Attempts {
             body,
         });
         let (mut attempt, retry_after) = if let Some(outgoing) = outgoing {
-            self.send(&outgoing, webhook).await
+            self.send(&outgoing, webhook).await?
         } else {
             (
                 unsent(claim.number, self.clock.now(), Cause::Erased, ERASED.into()),
@@ -100,7 +104,7 @@ impl Attempts {
             Outcome::Succeeded => 0.0,
             Outcome::Failed { .. } => self.random.unit(),
         };
-        Attempted {
+        Some(Attempted {
             delivery_id: claim.delivery_id,
             fence: claim.fence,
             at,
@@ -108,35 +112,33 @@ impl Attempts {
             next,
             effect,
             unit,
-        }
+        })
     }
 
-    /// Sends once. Answers with the attempt and how long the receiver asked to wait.
+    /// Sends once. Answers with the attempt and how long the receiver asked to wait; `None` if nothing was sent because
+    /// the webhook's secrets were retired after it was made ready.
     pub async fn send(
         &self,
         outgoing: &Outgoing,
         webhook: &Prepared,
-    ) -> (Attempt, Option<Duration>) {
+    ) -> Option<(Attempt, Option<Duration>)> {
         let started = self.clock.now();
         let target = match &webhook.target {
             Ok(target) => target,
             Err(refused) => {
-                return (
-                    unsent(
-                        outgoing.number,
-                        started,
-                        Cause::UrlRefused,
-                        refused.to_string(),
-                    ),
-                    None,
-                );
+                let why = refused.to_string();
+                let unsent = unsent(outgoing.number, started, Cause::UrlRefused, why);
+                return Some((unsent, None));
             }
         };
         let timestamp = started.as_second();
         fault_point!("sign-before");
-        let signature = webhook
-            .signer
-            .sign(&outgoing.message_id, timestamp, &outgoing.body);
+        let sign = || {
+            webhook
+                .signer
+                .sign(&outgoing.message_id, timestamp, &outgoing.body)
+        };
+        let signature = self.retired.sign(webhook.id, webhook.revision, sign)?;
         fault_point!("sign-after");
         let traceparent = traceparent(&*self.random);
         let headers = headers(outgoing, webhook, timestamp, &signature, &traceparent);
@@ -154,10 +156,10 @@ impl Attempts {
             .retry_after
             .as_ref()
             .and_then(|asked| asked.wait(self.clock.now()));
-        (
+        Some((
             attempt(outgoing.number, started, signature, traceparent, exchange),
             retry_after,
-        )
+        ))
     }
 }
 

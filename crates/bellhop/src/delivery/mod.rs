@@ -11,6 +11,7 @@ mod pace;
 pub mod prepared;
 pub mod replays;
 pub mod retention;
+pub mod retired;
 mod room;
 pub mod sender;
 mod turns;

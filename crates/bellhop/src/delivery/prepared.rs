@@ -26,6 +26,8 @@ const MAX_KEPT: usize = 20_000;
 
 /// A webhook, ready to be sent to.
 pub struct Prepared {
+    /// Which.
+    pub id: WebhookId,
     /// The revision that this is of.
     pub revision: u64,
     /// Where to, or why not.
@@ -125,6 +127,7 @@ impl Prepared {
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let target = policy.judge_url(webhook.url.expose());
         Self {
+            id: webhook.id,
             revision: webhook.revision,
             host: target.as_ref().ok().map(|target| target.origin().into()),
             target,

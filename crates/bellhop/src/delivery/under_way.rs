@@ -100,7 +100,10 @@ impl UnderWay {
                 .first_attempt(Duration::try_from(waited).unwrap_or_default());
         }
         let is_of_run = claim.replay_id.is_some();
-        let attempted = parts.attempts.deliver(claim, &webhook).await;
+        let Some(attempted) = parts.attempts.deliver(claim, &webhook).await else {
+            // Nothing was sent: the claim is given back, and taken again with the secrets of now.
+            return;
+        };
         parts
             .observer
             .attempted(attempted.attempt.cause, attempted.attempt.duration);

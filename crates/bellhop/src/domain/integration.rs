@@ -230,10 +230,9 @@ impl Integration {
                     overlap_until,
                 },
             ) => {
-                let previous = next
-                    .tokens
-                    .as_ref()
-                    .map(|tokens| (tokens.current, *overlap_until));
+                // Without an overlap it is forgotten: no clock that is set back makes it open anything again.
+                let former = next.tokens.as_ref().filter(|_| at < *overlap_until);
+                let previous = former.map(|tokens| (tokens.current, *overlap_until));
                 Self {
                     tokens: Some(Tokens {
                         current: TokenHash::of(token.expose()),

@@ -6,7 +6,9 @@ use bellhop_webhook::{Action, Profile};
 use jiff::Timestamp;
 
 use crate::{
-    domain::{health::Health, retry::RetrySchedule, secret_text::SecretText},
+    domain::{
+        access_token::TokenHash, health::Health, retry::RetrySchedule, secret_text::SecretText,
+    },
     id::{ApplicationId, WebhookId},
 };
 
@@ -115,6 +117,47 @@ impl Webhook {
         self.secrets
             .iter()
             .filter(move |secret| secret.expires.is_none_or(|until| now < until))
+    }
+}
+
+impl WebhookSecret {
+    /// The first 12 hex digits of its SHA-256: tells secrets apart, and gives none away.
+    pub fn fingerprint(&self) -> String {
+        use std::fmt::Write as _;
+        let hash = TokenHash::of(self.text.expose());
+        hash.0[..6].iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// What it begins with: `whsec` or `whsk`.
+    pub fn kind(&self) -> &'static str {
+        if self.text.expose().starts_with("whsk_") {
+            "whsk"
+        } else {
+            "whsec"
+        }
+    }
+}
+
+impl Webhook {
+    /// Makes another secret the newest. Those before sign as well until the overlap ends, or until they were to end
+    /// already; without an overlap they are forgotten, so that no clock that is set back makes them sign again.
+    pub fn rotate_secret(&mut self, text: SecretText, overlap_until: Timestamp, at: Timestamp) {
+        for former in &mut self.secrets {
+            let until = former.expires.unwrap_or(overlap_until);
+            former.expires = Some(until.min(overlap_until));
+        }
+        self.secrets
+            .retain(|former| former.expires.is_some_and(|until| at < until));
+        let newest = WebhookSecret {
+            text,
+            created: at,
+            expires: None,
+        };
+        self.secrets.insert(0, newest);
+        self.revision += 1;
     }
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::{NewReplay, Replay, ReplayStep, StoreError};
 use crate::{
     domain::{
-        api_key::ApiKey,
+        api_key::{ApiKey, KeyRotation},
         delivery::Delivery,
         enterprise::{Application, Enterprise},
         health::Health,
@@ -129,6 +129,16 @@ pub enum Write {
         /// Which.
         id: KeyId,
     },
+    /// Puts another API key in the place of one.
+    RotateKey {
+        /// Of which.
+        id: KeyId,
+        /// The new one.
+        to: KeyRotation,
+    },
+    /// Notes when API keys were used: nothing that anybody asked for. Keys that are gone are passed over, and an earlier
+    /// moment than the one that was noted changes nothing.
+    NoteKeyUses(Vec<(KeyId, Timestamp)>),
 }
 
 /// A webhook that is to be created.
@@ -205,6 +215,8 @@ pub enum Written {
     Key(Box<ApiKey>),
     /// Something is gone.
     Deleted,
+    /// Something was noted.
+    Noted,
 }
 
 /// What a commit comes to.

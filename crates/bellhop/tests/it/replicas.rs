@@ -33,7 +33,7 @@ const ENCRYPTION_KEY: &str = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f
 /// Far more than it takes, for machines that are busy.
 const WITHIN: Duration = Duration::from_secs(40);
 
-async fn replica(database: &TestDatabase) -> Server {
+pub async fn replica(database: &TestDatabase) -> Server {
     replica_at(&database.url()).await
 }
 
@@ -55,7 +55,7 @@ async fn webhook(server: &Server, application: &str, url: &str) -> String {
 }
 
 /// Looks again and again until it is so.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !is_so().await {
         assert!(began.elapsed() < WITHIN, "not within {WITHIN:?}: {what}");

@@ -222,6 +222,10 @@ pub const TABLES: &[Table] = &[
             bytes("hash"),
             number("created_ms"),
             number("expires_ms"),
+            bytes("previous_hash"),
+            number("previous_until_ms"),
+            bytes("first_hash"),
+            number("last_used_ms"),
         ],
     ),
     Table::of(

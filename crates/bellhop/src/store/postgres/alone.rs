@@ -131,9 +131,11 @@ impl Alone<'_> {
                 id,
                 secret,
                 overlap_until,
-            } => registry::rotate_secret(self, *id, secret, *overlap_until, at)
-                .await
-                .map(alone),
+            } => {
+                let rotated = registry::rotate_secret(self, *id, secret, *overlap_until, at);
+                // Other replicas are told: they are to sign with the new one as well.
+                Ok((rotated.await?, vec![*id]))
+            }
             Write::Replay { id } => self.replay(*id, at).await,
             Write::Discard { id, reason } => self.discard(*id, reason, at).await,
             Write::StartReplay(new) => replays::start(self, new, at).await,
@@ -141,6 +143,10 @@ impl Alone<'_> {
             Write::CommandReplay { id, command } => replays::command(self, *id, *command, at).await,
             Write::CreateKey(key) => registry::create_key(self, key).await.map(alone),
             Write::DeleteKey { id } => registry::delete_key(self, *id).await.map(alone),
+            Write::RotateKey { id, to } => {
+                registry::rotate_key(self, *id, *to, at).await.map(alone)
+            }
+            Write::NoteKeyUses(uses) => registry::note_key_uses(self, uses).await.map(alone),
             Write::CreateIntegration { .. } | Write::Command { .. } => {
                 unreachable!("transitions go in groups")
             }

@@ -11,11 +11,11 @@ use super::{
 use crate::{
     clock::to_ms,
     domain::{
-        api_key::ApiKey,
+        api_key::{ApiKey, KeyRotation},
         delivery::DeliveryState,
         enterprise::{Application, Enterprise},
         secret_text::SecretText,
-        webhook::{Webhook, WebhookSecret},
+        webhook::Webhook,
     },
     id::{ApplicationId, EnterpriseId, KeyId, WebhookId},
     store::{
@@ -118,20 +118,7 @@ pub async fn rotate_secret(
     at: Timestamp,
 ) -> Outcome {
     let mut webhook = lock_webhook(alone, id).await?;
-    webhook
-        .secrets
-        .retain(|former| former.expires.is_none_or(|until| at < until));
-    for former in &mut webhook.secrets {
-        let until = former.expires.unwrap_or(overlap_until);
-        former.expires = Some(until.min(overlap_until));
-    }
-    let newest = WebhookSecret {
-        text: secret.clone(),
-        created: at,
-        expires: None,
-    };
-    webhook.secrets.insert(0, newest);
-    webhook.revision += 1;
+    webhook.rotate_secret(secret.clone(), overlap_until, at);
     rewrite_webhook(alone, webhook).await
 }
 
@@ -207,6 +194,53 @@ pub async fn delete_key(alone: &mut Alone<'_>, id: KeyId) -> Outcome {
         0 => Err(missing(Noun::Key, id.0)),
         _ => Ok(Written::Deleted),
     }
+}
+
+pub async fn rotate_key(
+    alone: &mut Alone<'_>,
+    id: KeyId,
+    to: KeyRotation,
+    at: Timestamp,
+) -> Outcome {
+    let sql = format!(
+        "SELECT {} FROM api_keys WHERE id = $1 FOR UPDATE",
+        rows::API_KEY
+    );
+    let row = query_opt(alone.on, &sql, &[&id.0]).await?;
+    let mut key = rows::api_key(&row.ok_or_else(|| missing(Noun::Key, id.0))?)?;
+    key.rotate(to, at);
+    let previous = key.previous.as_ref();
+    execute(
+        alone.on,
+        "UPDATE api_keys SET hash = $2, previous_hash = $3, previous_until_ms = $4, first_hash = $5, expires_ms = $6 \
+         WHERE id = $1",
+        &[
+            &id.0,
+            &key.hash.0.as_slice(),
+            &previous.map(|(hash, _)| hash.0.as_slice()),
+            &previous.map(|(_, until)| to_ms(*until)),
+            &key.first.as_ref().map(|hash| hash.0.as_slice()),
+            &key.expires.map(to_ms),
+        ],
+    )
+    .await?;
+    Ok(Written::Key(Box::new(key)))
+}
+
+/// In the order of their ids, so that replicas which note the same keys do not wait for each other in a ring.
+pub async fn note_key_uses(alone: &mut Alone<'_>, uses: &[(KeyId, Timestamp)]) -> Outcome {
+    let mut uses: Vec<(Uuid, i64)> = uses.iter().map(|(id, at)| (id.0, to_ms(*at))).collect();
+    uses.sort_unstable();
+    let (ids, at): (Vec<Uuid>, Vec<i64>) = uses.into_iter().unzip();
+    execute(
+        alone.on,
+        "WITH used AS MATERIALIZED (SELECT k.id, u.at_ms FROM unnest($1::uuid[], $2::bigint[]) AS u (id, at_ms) \
+         JOIN api_keys k ON k.id = u.id ORDER BY k.id FOR UPDATE OF k) \
+         UPDATE api_keys k SET last_used_ms = GREATEST(k.last_used_ms, used.at_ms) FROM used WHERE k.id = used.id",
+        &[&ids, &at],
+    )
+    .await?;
+    Ok(Written::Noted)
 }
 
 async fn rewrite_webhook(alone: &Alone<'_>, webhook: Webhook) -> Outcome {

@@ -65,7 +65,8 @@ pub const ATTEMPT: &str = "number, started_ms, duration_us, cause, detail, signa
      response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, send_us, wait_us, receive_us, remote, \
      is_replay";
 /// Columns of [`api_key`].
-pub const API_KEY: &str = "id, name, scope, application_id, hash, created_ms, expires_ms";
+pub const API_KEY: &str = "id, name, scope, application_id, hash, created_ms, expires_ms, previous_hash, \
+     previous_until_ms, first_hash, last_used_ms";
 
 type Read<T> = Result<T, StoreError>;
 
@@ -125,6 +126,14 @@ pub fn hash(row: &Row, column: usize) -> Read<[u8; 32]> {
     get::<&[u8]>(row, column)?
         .try_into()
         .map_err(|_| damaged(row, column))
+}
+
+/// A SHA-256, or nothing.
+pub fn hash_or_null(row: &Row, column: usize) -> Read<Option<[u8; 32]>> {
+    let found = get::<Option<&[u8]>>(row, column)?;
+    found
+        .map(|bytes| bytes.try_into().map_err(|_| damaged(row, column)))
+        .transpose()
 }
 
 fn damaged(row: &Row, column: usize) -> StoreError {
@@ -337,5 +346,11 @@ pub fn api_key(row: &Row) -> Read<ApiKey> {
         hash: TokenHash(hash(row, 4)?),
         created: moment(row, 5)?,
         expires: moment_or_null(row, 6)?,
+        previous: match (hash_or_null(row, 7)?, moment_or_null(row, 8)?) {
+            (Some(hash), Some(until)) => Some((TokenHash(hash), until)),
+            _ => None,
+        },
+        first: hash_or_null(row, 9)?.map(TokenHash),
+        last_used: moment_or_null(row, 10)?,
     })
 }

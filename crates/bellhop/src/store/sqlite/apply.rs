@@ -41,10 +41,11 @@ impl Apply<'_> {
         &mut self,
         commit: &Commit,
     ) -> Result<(Written, Vec<crate::id::WebhookId>), CommitError> {
-        // Those two say what they make due. The others are rare: what lies ready is read again after them.
+        // The first two say what they make due, the last makes nothing due. The others are rare: what lies ready is read
+        // again after them.
         if !matches!(
             commit.write,
-            Write::CreateIntegration { .. } | Write::Command { .. }
+            Write::CreateIntegration { .. } | Write::Command { .. } | Write::NoteKeyUses(_)
         ) {
             self.batch.ready.forget_all();
             self.batch.claims.doubt();
@@ -75,7 +76,10 @@ impl Apply<'_> {
                 id,
                 secret,
                 overlap_until,
-            } => registry::rotate_secret(self, *id, secret, *overlap_until, at).map(alone),
+            } => {
+                let rotated = registry::rotate_secret(self, *id, secret, *overlap_until, at)?;
+                Ok((rotated, vec![*id]))
+            }
             Write::CreateIntegration { new, requestor } => {
                 lifecycle::create(self, new, requestor.as_ref(), at)
             }
@@ -91,6 +95,8 @@ impl Apply<'_> {
             Write::CommandReplay { id, command } => replays::command(self, *id, *command, at),
             Write::CreateKey(key) => registry::create_key(self, key).map(alone),
             Write::DeleteKey { id } => registry::delete_key(self, *id).map(alone),
+            Write::RotateKey { id, to } => registry::rotate_key(self, *id, *to, at).map(alone),
+            Write::NoteKeyUses(uses) => registry::note_key_uses(self, uses).map(alone),
         }
     }
 

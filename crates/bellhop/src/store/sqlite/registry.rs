@@ -10,11 +10,11 @@ use super::{
 use crate::{
     clock::to_ms,
     domain::{
-        api_key::ApiKey,
+        api_key::{ApiKey, KeyRotation},
         delivery::DeliveryState,
         enterprise::{Application, Enterprise},
         secret_text::SecretText,
-        webhook::{Webhook, WebhookSecret},
+        webhook::Webhook,
     },
     id::{ApplicationId, EnterpriseId, KeyId, WebhookId},
     store::{CommitError, NewWebhook, Noun, WebhookPatch, Written},
@@ -135,25 +135,7 @@ pub fn rotate_secret(
     at: Timestamp,
 ) -> Outcome {
     let mut webhook = find_webhook(apply, id)?;
-    webhook
-        .secrets
-        .retain(|former| former.expires.is_none_or(|until| at < until));
-    for former in &mut webhook.secrets {
-        former.expires = Some(
-            former
-                .expires
-                .map_or(overlap_until, |until| until.min(overlap_until)),
-        );
-    }
-    webhook.secrets.insert(
-        0,
-        WebhookSecret {
-            text: secret.clone(),
-            created: at,
-            expires: None,
-        },
-    );
-    webhook.revision += 1;
+    webhook.rotate_secret(secret.clone(), overlap_until, at);
     write_webhook(apply, &webhook)?;
     Ok(Written::Webhook(Box::new(webhook)))
 }
@@ -213,7 +195,8 @@ pub fn create_key(apply: &mut Apply<'_>, key: &ApiKey) -> Outcome {
     }
     execute(
         apply.connection,
-        "INSERT INTO api_keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO api_keys (id, name, scope, application_id, hash, created_ms, expires_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             key.id,
             key.name,
@@ -239,6 +222,49 @@ pub fn delete_key(apply: &mut Apply<'_>, id: KeyId) -> Outcome {
         }),
         _ => Ok(Written::Deleted),
     }
+}
+
+pub fn rotate_key(apply: &mut Apply<'_>, id: KeyId, to: KeyRotation, at: Timestamp) -> Outcome {
+    let sql = format!("SELECT {} FROM api_keys WHERE id = ?1", rows::API_KEY);
+    let mut key = {
+        let mut select = apply.connection.prepare_cached(&sql).map_err(database)?;
+        let mut found = select.query([id]).map_err(database)?;
+        match found.next().map_err(database)? {
+            Some(row) => rows::api_key(row)?,
+            None => {
+                return Err(CommitError::NotFound {
+                    noun: Noun::Key,
+                    id: id.0,
+                });
+            }
+        }
+    };
+    key.rotate(to, at);
+    execute(
+        apply.connection,
+        "UPDATE api_keys SET hash = ?2, previous_hash = ?3, previous_until_ms = ?4, first_hash = ?5, expires_ms = ?6 \
+         WHERE id = ?1",
+        params![
+            id,
+            key.hash,
+            key.previous.map(|(hash, _)| hash),
+            key.previous.map(|(_, until)| to_ms(until)),
+            key.first,
+            key.expires.map(to_ms),
+        ],
+    )?;
+    Ok(Written::Key(Box::new(key)))
+}
+
+pub fn note_key_uses(apply: &mut Apply<'_>, uses: &[(KeyId, Timestamp)]) -> Outcome {
+    for (id, at) in uses {
+        execute(
+            apply.connection,
+            "UPDATE api_keys SET last_used_ms = max(COALESCE(last_used_ms, ?2), ?2) WHERE id = ?1",
+            params![id, to_ms(*at)],
+        )?;
+    }
+    Ok(Written::Noted)
 }
 
 fn write_webhook(apply: &mut Apply<'_>, webhook: &Webhook) -> Result<(), CommitError> {

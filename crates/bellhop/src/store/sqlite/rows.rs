@@ -52,7 +52,8 @@ pub const ATTEMPT: &str = "number, started_ms, duration_us, cause, detail, signa
      response_headers, response_body, is_truncated, dns_us, connect_us, tls_us, send_us, wait_us, receive_us, remote, \
      is_replay";
 /// Columns of [`api_key`].
-pub const API_KEY: &str = "id, name, scope, application_id, hash, created_ms, expires_ms";
+pub const API_KEY: &str = "id, name, scope, application_id, hash, created_ms, expires_ms, previous_hash, \
+     previous_until_ms, first_hash, last_used_ms";
 
 pub fn enterprise(row: &Row<'_>) -> rusqlite::Result<Enterprise> {
     Ok(Enterprise {
@@ -252,5 +253,11 @@ pub fn api_key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
         hash: row.get(4)?,
         created: from_ms(row.get(5)?),
         expires: row.get::<_, Option<i64>>(6)?.map(from_ms),
+        previous: match (row.get(7)?, row.get::<_, Option<i64>>(8)?) {
+            (Some(hash), Some(until)) => Some((hash, from_ms(until))),
+            _ => None,
+        },
+        first: row.get(9)?,
+        last_used: row.get::<_, Option<i64>>(10)?.map(from_ms),
     })
 }

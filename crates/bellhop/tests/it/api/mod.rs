@@ -2,6 +2,7 @@
 
 mod access;
 mod bulk_replays;
+mod examples;
 mod idempotency;
 mod introspection;
 mod journey;

@@ -26,12 +26,16 @@ async fn settings_are_kept_and_shown() {
         .await;
     assert_eq!(made["Secret"], "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     let id = text(&made["Id"]);
+    // printf %s whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw | sha256sum | head -c 12
+    let secret = json!({
+        "Fingerprint": "96ad2ccd8146", "Kind": "whsec", "CreatedUtc": "2019-12-13T14:42:52Z", "ExpiresUtc": null
+    });
     let mut expected = json!({
         "Id": id, "ApplicationId": application, "Url": "https://hooks.example.com/in?…",
         "Description": "Front desk", "Actions": ["IntegrationCreated", "IntegrationDeleted"],
         "Profile": "2025", "State": "Enabled", "StateReason": null, "TimeoutSeconds": 5,
         "RetrySchedule": [0, 5, 300], "MaxInFlight": 4, "RateLimit": 10, "FollowRedirects": true,
-        "Headers": { "X-Tenant": "…" }, "CreatedUtc": "2019-12-13T14:42:52Z",
+        "Headers": { "X-Tenant": "…" }, "CreatedUtc": "2019-12-13T14:42:52Z", "Secrets": [secret],
         "Health": {
             "Circuit": "Closed", "ConsecutiveFailures": 0, "FailingSinceUtc": null, "OpenUntilUtc": null,
             "InFlightLimit": null

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use axum::Router;
 use bellhop::{
     api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, TestResult, TestSender},
+    delivery::retired::Retired,
     domain::{access_token::TokenHash, webhook::Webhook},
     feed::Feed,
     lifecycle::{DEFAULT_TOKEN_OVERLAP, Lifecycle},
@@ -28,6 +29,8 @@ use serde_json::{Value, json};
 
 /// The operator's first key.
 pub const OPERATOR: &str = "bhk_operator";
+/// The operator's key before that: it works as well.
+pub const FORMER_OPERATOR: &str = "bhk_former_operator";
 /// The enterprise of the contract's sample.
 pub const ENTERPRISE: &str = "8865aa96-f62d-4f9b-a912-ab2100f60f42";
 
@@ -46,6 +49,8 @@ pub struct TestApp {
     pub feed: Arc<Feed>,
     /// What was asked to be tested.
     pub tested: Arc<RecordedTests>,
+    /// Secrets that must not sign any more.
+    pub retired: Arc<Retired>,
     place: Place,
 }
 
@@ -72,6 +77,17 @@ impl TestApp {
         Self::with(key_rates, Arc::new(HttpsOrLoopback))
     }
 
+    /// One of several replicas that share the store.
+    pub fn as_replica() -> Self {
+        Self::over(
+            Place::fresh(),
+            Arc::new(ManualClock::new()),
+            KeyRates::default(),
+            Arc::new(HttpsOrLoopback),
+            true,
+        )
+    }
+
     /// Accepts every URL for a webhook.
     pub fn accepting_every_url() -> Self {
         Self::with(KeyRates::default(), Arc::new(Anything))
@@ -83,6 +99,7 @@ impl TestApp {
             Arc::new(ManualClock::new()),
             key_rates,
             judge_url,
+            false,
         )
     }
 
@@ -104,7 +121,8 @@ impl TestApp {
             "somebody still holds the store"
         );
         drop(store);
-        Self::over(place, clock, KeyRates::default(), Arc::new(HttpsOrLoopback))
+        let judge_url = Arc::new(HttpsOrLoopback);
+        Self::over(place, clock, KeyRates::default(), judge_url, false)
     }
 
     fn over(
@@ -112,10 +130,12 @@ impl TestApp {
         clock: Arc<ManualClock>,
         key_rates: KeyRates,
         judge_url: Arc<dyn JudgeUrl>,
+        are_keys_shared: bool,
     ) -> Self {
         let store = place.open();
         let feed = Arc::new(Feed::default());
         let tested = Arc::new(RecordedTests::default());
+        let retired = Arc::new(Retired::default());
         let lifecycle = Lifecycle::new(
             store.clone(),
             feed.clone(),
@@ -128,7 +148,10 @@ impl TestApp {
             feed: feed.clone(),
             judge_url,
             test_sender: tested.clone(),
+            retire_secrets: retired.clone(),
             operator_key: TokenHash::of(OPERATOR),
+            former_operator_keys: vec![TokenHash::of(FORMER_OPERATOR)],
+            are_keys_shared,
             metrics: Arc::new(Metrics::new()),
             key_rates,
             secret_overlap: Duration::from_hours(24),
@@ -140,6 +163,7 @@ impl TestApp {
             store,
             feed,
             tested,
+            retired,
             place,
         }
     }

@@ -97,6 +97,7 @@ fn worker(sending: &Sending, operator: &Receiver, mail: Option<MailOptions>) -> 
         sender: Sender::new(SenderOptions::new(policy.clone())),
         clock: app.clock.clone(),
         random: Arc::new(SeededRandom::new(4)),
+        retired: Arc::default(),
     };
     let url = SecretText::new(operator.url("/ops?key=hush"));
     let webhook = OperatorWebhook::new(url, SecretText::new(SECRET), &policy, &attempts);

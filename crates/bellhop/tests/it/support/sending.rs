@@ -219,6 +219,7 @@ fn dispatcher(app: &TestApp, options: &SenderOptions) -> Dispatcher {
             sender: Sender::new(options.clone()),
             clock: app.clock.clone(),
             random: Arc::new(SeededRandom::new(3)),
+            retired: app.retired.clone(),
         },
         directory: Directory::new(app.store.clone(), options.policy.clone()),
         observer: Arc::new(NotCounting),

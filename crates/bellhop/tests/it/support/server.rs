@@ -141,6 +141,20 @@ impl Server {
         Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
 
+    /// What a reading with this key is answered with.
+    pub async fn status_with(&self, key: &str, path: &str) -> u16 {
+        let request = Request::get(format!("http://{}{path}", self.address))
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .body(Full::default())
+            .unwrap();
+        self.client
+            .request(request)
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    }
+
     /// Whether an access token is active (RFC 7662).
     pub async fn is_active(&self, token: &str) -> bool {
         let request = Request::post(format!(

@@ -27,6 +27,7 @@ macro_rules! conformance {
                     an_enterprise_is_put_and_renamed,
                     an_application_is_created_once_and_renamed,
                     keys_come_and_go,
+                    a_rotated_key_overlaps_and_its_use_is_noted,
                     lists_are_paged,
                     all_is_there_after_reopening,
                 ]

@@ -1,9 +1,11 @@
 //! Enterprises, applications and API keys.
 
+use std::time::Duration;
+
 use bellhop::{
     domain::{
         access_token::TokenHash,
-        api_key::{ApiKey, Scope},
+        api_key::{ApiKey, KeyRotation, Scope},
         enterprise::{Application, Enterprise},
     },
     id::{ApplicationId, KeyId},
@@ -93,6 +95,9 @@ pub async fn keys_come_and_go<D: Database>(world: World<D>) {
             hash: TokenHash([number as u8; 32]),
             created: world.now(),
             expires: (number == 1).then(|| world.later()),
+            previous: None,
+            first: None,
+            last_used: None,
         };
         let written = world.write(Write::CreateKey(Box::new(key.clone()))).await;
         assert!(matches!(written, Written::Key(written) if *written == key));
@@ -132,6 +137,62 @@ pub async fn keys_come_and_go<D: Database>(world: World<D>) {
     assert!(matches!(
         delete(gone).await.unwrap_err(),
         CommitError::NotFound { noun: Noun::Key, id } if id == gone.0
+    ));
+}
+
+pub async fn a_rotated_key_overlaps_and_its_use_is_noted<D: Database>(world: World<D>) {
+    let store = world.store();
+    let hash = |number: u8| TokenHash([number; 32]);
+    let mut key = ApiKey {
+        id: world.id(),
+        name: "gateway".into(),
+        scope: Scope::Introspect,
+        hash: hash(1),
+        created: world.now(),
+        expires: None,
+        previous: None,
+        first: None,
+        last_used: None,
+    };
+    world.write(Write::CreateKey(Box::new(key.clone()))).await;
+    let until = world.now() + Duration::from_hours(1);
+    let rotate = |id, number, overlap_until, expires| Write::RotateKey {
+        id,
+        to: KeyRotation {
+            hash: hash(number),
+            overlap_until,
+            expires,
+        },
+    };
+
+    let end = until + Duration::from_hours(1);
+    let written = world.write(rotate(key.id, 2, until, Some(end))).await;
+    (key.hash, key.first) = (hash(2), Some(hash(1)));
+    (key.previous, key.expires) = (Some((hash(1), until)), Some(end));
+    assert!(matches!(written, Written::Key(written) if *written == key));
+    assert_eq!(store.key(key.id).await.unwrap().as_ref(), Some(&key));
+
+    // Again, without an overlap: none of the former ones is left, and the first is still known.
+    world.write(rotate(key.id, 3, world.now(), None)).await;
+    (key.hash, key.previous) = (hash(3), None);
+    assert_eq!(store.keys().await.unwrap(), std::slice::from_ref(&key));
+
+    let (early, late) = (world.now(), world.later());
+    for (used, noted) in [(early, early), (late, late), (early, late)] {
+        let nobodys = (KeyId(Uuid::nil()), used);
+        let written = world.write(Write::NoteKeyUses(vec![(key.id, used), nobodys]));
+        assert!(matches!(written.await, Written::Noted));
+        key.last_used = Some(noted);
+        assert_eq!(store.keys().await.unwrap(), std::slice::from_ref(&key));
+    }
+
+    let nobodys = world.commit(rotate(KeyId(Uuid::nil()), 4, until, None));
+    assert!(matches!(
+        nobodys.await.unwrap_err(),
+        CommitError::NotFound {
+            noun: Noun::Key,
+            ..
+        }
     ));
 }
 

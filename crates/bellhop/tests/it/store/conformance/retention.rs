@@ -265,6 +265,9 @@ pub async fn expired_keys_go<D: Database>(world: World<D>) {
         hash: TokenHash([hash; 32]),
         created: world.now(),
         expires,
+        previous: None,
+        first: None,
+        last_used: None,
     };
     let (short, long) = (key(Some(world.now()), 1), key(None, 2));
     for key in [&short, &long] {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bellhop::{
     domain::{
         access_token::{TokenHash, generate},
-        api_key::{ApiKey, Scope},
+        api_key::{ApiKey, KeyRotation, Scope},
         delivery::{Attempt, DeliveryState, Next, Timings, WebhookEffect},
         integration::{Command, NewIntegration},
         operational::Destination,
@@ -317,8 +317,22 @@ async fn remembers(world: &World<Sqlite>) {
             hash: TokenHash([number as u8; 32]),
             created: world.now(),
             expires: (number == 1).then(|| world.now() + Duration::from_hours(1)),
+            previous: None,
+            first: None,
+            last_used: None,
         };
+        let id = key.id;
         world.write(Write::CreateKey(Box::new(key))).await;
+        if number == 0 {
+            let to = KeyRotation {
+                hash: TokenHash([0xee; 32]),
+                overlap_until: world.now() + Duration::from_hours(1),
+                expires: None,
+            };
+            world.write(Write::RotateKey { id, to }).await;
+            let used = vec![(id, world.now())];
+            world.write(Write::NoteKeyUses(used)).await;
+        }
     }
 }
 

@@ -93,6 +93,20 @@ impl State {
                 patch.clone().apply_to(webhook);
                 Ok((Written::Webhook(Box::new(webhook.clone())), vec![*id]))
             }
+            Write::RotateSecret {
+                id,
+                secret,
+                overlap_until,
+            } => {
+                let webhook = self.webhook_mut(*id).ok_or(missing(Noun::Webhook, id.0))?;
+                let newest = WebhookSecret {
+                    text: secret.clone(),
+                    created: at,
+                    expires: None,
+                };
+                rotate(webhook, newest, *overlap_until, at);
+                Ok((Written::Webhook(Box::new(webhook.clone())), vec![*id]))
+            }
             Write::StartReplay(new) => self.start_replay(new, at),
             Write::StepReplay(step) => self.step_replay(step, at),
             Write::CommandReplay { id, command } => self.command_replay(*id, *command, at),
@@ -151,26 +165,41 @@ impl State {
                 self.webhooks.insert(webhook.id, kept);
                 Ok(Written::Webhook(Box::new(webhook)))
             }
-            Write::RotateSecret {
-                id,
-                secret,
-                overlap_until,
-            } => {
-                let webhook = self.webhook_mut(*id).ok_or(missing(Noun::Webhook, id.0))?;
-                let newest = WebhookSecret {
-                    text: secret.clone(),
-                    created: at,
-                    expires: None,
-                };
-                rotate(webhook, newest, *overlap_until, at);
-                Ok(Written::Webhook(Box::new(webhook.clone())))
-            }
             Write::DeleteWebhook { id } => self.delete_webhook(*id, at),
+            other => self.write_key(other, at),
+        }
+    }
+
+    fn write_key(&mut self, write: &Write, at: Timestamp) -> Result<Written, CommitError> {
+        match write {
             Write::CreateKey(key) => self.create_key(key),
             Write::DeleteKey { id } => {
                 let key = self.keys.remove(id);
                 key.ok_or(missing(Noun::Key, id.0))
                     .map(|_| Written::Deleted)
+            }
+            Write::RotateKey { id, to } => {
+                let key = self.keys.get_mut(id).ok_or(missing(Noun::Key, id.0))?;
+                if key.first.is_none() {
+                    key.first = Some(key.hash);
+                }
+                let former = std::mem::replace(&mut key.hash, to.hash);
+                key.previous = None;
+                if to.overlap_until > at {
+                    key.previous = Some((former, to.overlap_until));
+                }
+                if to.expires.is_some() {
+                    key.expires = to.expires;
+                }
+                Ok(Written::Key(Box::new(key.clone())))
+            }
+            Write::NoteKeyUses(uses) => {
+                for (id, used) in uses {
+                    if let Some(key) = self.keys.get_mut(id) {
+                        key.last_used = key.last_used.max(Some(*used));
+                    }
+                }
+                Ok(Written::Noted)
             }
             _ => unreachable!("the other writes may make something due"),
         }
@@ -361,7 +390,9 @@ fn rotate(webhook: &mut Webhook, newest: WebhookSecret, overlap_until: Timestamp
         }
         let until = secret.expires.unwrap_or(overlap_until);
         secret.expires = Some(until.min(overlap_until));
-        webhook.secrets.push(secret);
+        if secret.expires > Some(at) {
+            webhook.secrets.push(secret);
+        }
     }
     webhook.revision += 1;
 }
