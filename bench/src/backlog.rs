@@ -1,6 +1,10 @@
 //! What a backlog costs: how fast one drains when its webhook is let go, and how fast another
 //! webhook's messages go meanwhile held ones pile up. Each message of a backlog is the head of a lane
 //! of its own and due: nothing is easier to claim for being behind another.
+//!
+//! What is compared is how many of them wait, and nothing else: each database holds as many messages as that
+//! with the longest backlog, those that do not wait being delivered. A larger database costs more whether
+//! anything waits in it or not.
 
 use std::path::Path;
 
@@ -18,7 +22,8 @@ use crate::sink::Arrival;
 use crate::sink_control::{SinkControl, judge};
 
 /// So many messages are looked at, at either end of a backlog; of a smaller one all of them, and it is
-/// made and drained again until there were so many in all.
+/// made and drained again until there were so many in all, so that it pays its share of what comes seldom
+/// (moving the log into the database) as a long one does.
 const WINDOW: u64 = 20_000;
 
 /// At least so many commands beside a backlog: fewer are over before two runs of one binary agree.
@@ -106,6 +111,9 @@ async fn measure(options: &RunOptions, data: &Path, pending: u64) -> anyhow::Res
         platform,
         pending,
     };
+    stage
+        .deliver(options.backlog.iter().max().unwrap_or(&pending) - pending)
+        .await?;
     stage.fill().await?;
     let beside = stage.beside().await?;
     let drained = stage.drain().await?;
@@ -129,6 +137,18 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
+    /// What went before: so many messages, delivered.
+    async fn deliver(&mut self, messages: u64) -> anyhow::Result<()> {
+        if messages == 0 {
+            return Ok(());
+        }
+        let connections = self.options.connections;
+        let plan = self.platform.plan(&self.server, messages, connections);
+        plan.carry_out().await?;
+        judge(&self.sink.wait_for(messages).await?)?;
+        self.sink.reset().await
+    }
+
     /// Pauses the webhook, and lets the backlog come about.
     async fn fill(&mut self) -> anyhow::Result<()> {
         self.platform.tell_webhook("pause").await?;
@@ -156,15 +176,14 @@ impl Stage<'_> {
         })
     }
 
-    /// Drains the backlog that is there; a small one is made and drained again, and the middle counts.
+    /// Drains the backlog that is there; a small one is made and drained again, and all count alike.
     async fn drain(&mut self) -> anyhow::Result<Drained> {
         let mut all = vec![self.drain_once().await?];
         for _ in 1..self.options.small(WINDOW, 1) / self.pending {
             self.fill().await?;
             all.push(self.drain_once().await?);
         }
-        all.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
-        Ok(all[all.len() / 2])
+        Ok(Drained::together(&all))
     }
 
     async fn drain_once(&mut self) -> anyhow::Result<Drained> {
@@ -189,6 +208,24 @@ impl Stage<'_> {
             postgres_cpu_us,
             first_after_ms: (i128::from(first_ns) - i128::from(resumed_ns)) as f64 / 1e6,
         })
+    }
+}
+
+impl Drained {
+    /// Of several drains of one backlog: the mean time and CPU of a message in all of them.
+    fn together(all: &[Self]) -> Self {
+        let mean = |of: &dyn Fn(&Self) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+        let rate = |of: fn(&Self) -> f64| mean(&|drained| of(drained).recip()).recip();
+        let postgres = all.iter().all(|drained| drained.postgres_cpu_us.is_some());
+        Self {
+            per_second: rate(|drained| drained.per_second),
+            first_per_second: rate(|drained| drained.first_per_second),
+            last_per_second: rate(|drained| drained.last_per_second),
+            server_cpu_us: mean(&|drained| drained.server_cpu_us),
+            postgres_cpu_us: postgres
+                .then(|| mean(&|drained| drained.postgres_cpu_us.unwrap_or(0.0))),
+            first_after_ms: mean(&|drained| drained.first_after_ms),
+        }
     }
 }
 
@@ -260,7 +297,7 @@ fn write_cpu(
 
 #[cfg(test)]
 mod tests {
-    use super::pace;
+    use super::{Drained, pace};
     use crate::sink::Arrival;
 
     #[test]
@@ -273,5 +310,22 @@ mod tests {
         let arrivals: Vec<_> = (0..11).map(|n| at(n * 1_000_000)).collect();
         assert!((pace(&arrivals) - 1000.0).abs() < 1e-6);
         assert!(pace(&[]).abs() < 1e-6, "none, and no division by zero");
+    }
+
+    #[test]
+    fn a_slow_drain_counts_by_its_time() {
+        let drained = |per_second: f64| Drained {
+            per_second,
+            first_per_second: per_second,
+            last_per_second: per_second,
+            server_cpu_us: 1e6 / per_second,
+            postgres_cpu_us: None,
+            first_after_ms: 1.0,
+        };
+        // A thousand messages at either rate take 0.5 s and 1 s: 2,000 in 1.5 s.
+        let both = Drained::together(&[drained(2_000.0), drained(1_000.0)]);
+        assert!((both.per_second - 2_000.0 / 1.5).abs() < 1e-6);
+        assert!((both.server_cpu_us - 750.0).abs() < 1e-6);
+        assert!(both.postgres_cpu_us.is_none());
     }
 }
