@@ -8,6 +8,7 @@ mod place;
 mod planted;
 mod pooler;
 mod postgres;
+mod release;
 mod run;
 mod test;
 mod tools;
@@ -46,6 +47,8 @@ enum Command {
     /// `--simulation [SEEDS]` first, do so in simulated time
     #[command(disable_help_flag = true)]
     Faults(faults::Options),
+    /// Build what is published: a binary that everybody can build again, a bill of materials, check sums
+    Release(release::Options),
     /// Write `openapi.json` from what the server says of itself
     Openapi {
         /// Only compare, and fail when the file is not what the server says
@@ -86,6 +89,7 @@ fn obey(command: Command) -> anyhow::Result<bool> {
         }
         Command::Bench { arguments } => outside::run(&arguments),
         Command::Faults(options) => faults::run(&options),
+        Command::Release(options) => release::run(&options),
         Command::Openapi { check } => openapi::run(check),
     }
 }

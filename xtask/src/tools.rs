@@ -42,6 +42,34 @@ pub fn deny() -> Result<PathBuf, String> {
     Err("cargo-deny is missing; get it: cargo install cargo-deny --locked".to_owned())
 }
 
+/// cargo-cyclonedx, which writes the bill of materials of a release; set up where it is missing.
+pub fn cyclonedx() -> anyhow::Result<PathBuf> {
+    let folder = place::tools()?;
+    let own = folder.join("bin/cargo-cyclonedx");
+    for candidate in [own.clone(), PathBuf::from("cargo-cyclonedx")] {
+        if run::first_line(Command::new(&candidate).args(["cyclonedx", "--version"])).is_some() {
+            return Ok(candidate);
+        }
+    }
+    let mut install = place::cargo([
+        "install",
+        "cargo-cyclonedx",
+        "--locked",
+        "--version",
+        "^0.5",
+    ]);
+    install
+        .arg("--root")
+        .arg(&folder)
+        .arg("--target-dir")
+        .arg(folder.join("build"));
+    anyhow::ensure!(
+        install.status()?.success(),
+        "cargo-cyclonedx could not be set up; get it: cargo install cargo-cyclonedx --locked"
+    );
+    Ok(own)
+}
+
 /// A Python that has the official library: the one on the path, or a virtual environment of our
 /// own in the target directory, which is made here.
 pub struct Python {
