@@ -25,7 +25,10 @@ enum By {
     Test(&'static str),
 }
 
-const PLANTED: [Planted; 9] = [
+/// What looks for secrets where they do not belong.
+const CANARY: &str = "no_canary_is_found";
+
+const PLANTED: [Planted; 14] = [
     Planted {
         name: "acknowledge-before-commit",
         by: By::Part("points"),
@@ -61,6 +64,26 @@ const PLANTED: [Planted; 9] = [
     Planted {
         name: "order-by-creation",
         by: By::Part("ambiguous"),
+    },
+    Planted {
+        name: "leak-at-rest",
+        by: By::Test(CANARY),
+    },
+    Planted {
+        name: "leak-in-a-log",
+        by: By::Test(CANARY),
+    },
+    Planted {
+        name: "leak-of-an-echo",
+        by: By::Test(CANARY),
+    },
+    Planted {
+        name: "leak-in-a-list",
+        by: By::Test(CANARY),
+    },
+    Planted {
+        name: "leak-in-an-error",
+        by: By::Test(CANARY),
     },
 ];
 

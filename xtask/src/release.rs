@@ -127,7 +127,7 @@ impl Release {
         for manifest in manifests()? {
             let written = manifest.with_file_name("bill-of-materials.json");
             if manifest.ends_with("crates/bellhop/Cargo.toml") {
-                fs::copy(&written, &bill).context("keeping the bill of materials")?;
+                keep_bill(&written, &bill)?;
             }
             if written.exists() {
                 fs::remove_file(&written)?;
@@ -168,6 +168,13 @@ impl Release {
         println!("built twice, in two folders: the same {} bytes", one.len());
         fs::remove_dir_all(&folder).context("clearing away the second build")
     }
+}
+
+/// Keeps a bill of materials, without the path that our own crates had here.
+fn keep_bill(written: &Path, to: &Path) -> anyhow::Result<()> {
+    let text = fs::read_to_string(written).context("reading the bill of materials")?;
+    let here = place::root().display().to_string();
+    fs::write(to, text.replace(&here, "/bellhop")).context("keeping the bill of materials")
 }
 
 /// Writes `SHA256SUMS`, as `sha256sum --check` reads it.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, header};
+use http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -143,16 +143,32 @@ impl Server {
 
     /// What a reading with this key is answered with.
     pub async fn status_with(&self, key: &str, path: &str) -> u16 {
-        let request = Request::get(format!("http://{}{path}", self.address))
-            .header(header::AUTHORIZATION, format!("Bearer {key}"))
-            .body(Full::default())
-            .unwrap();
-        self.client
-            .request(request)
-            .await
-            .unwrap()
-            .status()
-            .as_u16()
+        let key = format!("Bearer {key}");
+        let headers = [("authorization", key.as_str())];
+        self.fetch(Method::GET, path, &headers, "").await.0
+    }
+
+    /// A request as it is given, with the operator's key unless another is; answers with status, headers and body.
+    pub async fn fetch(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, HeaderMap, Bytes) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {KEY}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(body.to_owned())).unwrap();
+        let (parts, body) = self.client.request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, body)
     }
 
     /// Whether an access token is active (RFC 7662).

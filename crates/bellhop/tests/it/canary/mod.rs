@@ -1,0 +1,142 @@
+//! A thousand secrets go through every path, and are looked for wherever they do not belong: files, log, metrics, lists,
+//! errors, pages, a backup. `cargo xtask faults --planted` puts leaks in, one after the other, and this must see each.
+//!
+//! A canary is a secret of which nobody else has the like: an access token, a secret or a header of a webhook, the
+//! query of its URL, an API key. It belongs in the one answer that shows it and in the request that carries it.
+
+mod canaries;
+mod echo;
+mod mistakes;
+mod platform;
+
+use std::sync::Arc;
+
+use canaries::{Canaries, Seen};
+use echo::Echo;
+use platform::Platform;
+
+use crate::{
+    store::postgres::{TestDatabase, cluster},
+    support::server::Server,
+};
+
+/// So many at least.
+const AT_LEAST: usize = 1_000;
+/// One leak may be found in every row: the first tell where it is.
+const SHOWN: usize = 40;
+const ENCRYPTION_KEY: &str = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_is_found_where_it_does_not_belong() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let (mut canaries, mut seen) = (Canaries::default(), Seen::default());
+    let echo = Echo::start().await;
+    let operator = canaries.operator_settings(&echo);
+    let server = Server::start_in(folder.clone(), &settings(&operator, None)).await;
+    let platform = Platform::live(server, echo, &mut canaries, &mut seen).await;
+    seen.put("files while it runs", platform.server.left_behind());
+    let backup = folder.path().join("backup.db");
+    back_up(&folder.path().join("data/bellhop.db"), &backup);
+    seen.put("backup", std::fs::read(&backup).unwrap());
+    assert!(platform.end().await);
+    seen.put_files("files after its end", folder.path());
+    judge(&canaries, &seen);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_is_found_where_it_does_not_belong_on_postgresql() {
+    if cluster().is_none() {
+        return;
+    }
+    let database = TestDatabase::new().await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let (mut canaries, mut seen) = (Canaries::default(), Seen::default());
+    let echo = Echo::start().await;
+    let operator = canaries.operator_settings(&echo);
+    let url = database.url();
+    let server = Server::start_in(folder.clone(), &settings(&operator, Some(&url))).await;
+    let platform = Platform::live(server, echo, &mut canaries, &mut seen).await;
+    seen.put("rows", rows(&url).await);
+    assert!(platform.end().await);
+    seen.put_files("files after its end", folder.path());
+    judge(&canaries, &seen);
+}
+
+/// Each place is looked at, and each form is known: a place that nobody looks at has no canaries either.
+#[test]
+fn a_canary_is_found_in_every_form() {
+    let mut canaries = Canaries::default();
+    canaries.add("token", "9A7C3E51B0D24F68A1C5E7093B2D4F6");
+    let secret = canaries.secrets().next().unwrap().to_owned();
+    for leak in canaries::forms(&secret) {
+        let mut seen = Seen::default();
+        seen.put(
+            "log",
+            [b"before ".to_vec(), leak.clone(), b" after".to_vec()].concat(),
+        );
+        let found = seen.find(&canaries);
+        assert_eq!(found.len(), 1, "{}", String::from_utf8_lossy(&leak));
+    }
+    let mut seen = Seen::default();
+    seen.put("log", b"nothing here");
+    assert!(seen.find(&canaries).is_empty());
+}
+
+fn settings<'a>(
+    operator: &'a [(&'static str, String)],
+    url: Option<&'a str>,
+) -> Vec<(&'a str, &'a str)> {
+    let mut settings = vec![
+        ("BELLHOP_EGRESS_ALLOW", "127.0.0.0/8"),
+        ("BELLHOP_ENCRYPTION_KEY", ENCRYPTION_KEY),
+        // Everything that anybody could ask to be logged.
+        ("BELLHOP_LOG", "trace"),
+    ];
+    settings.extend(operator.iter().map(|(name, value)| (*name, value.as_str())));
+    settings.extend(url.map(|url| ("BELLHOP_DATABASE_URL", url)));
+    settings
+}
+
+fn judge(canaries: &Canaries, seen: &Seen) {
+    assert!(canaries.len() >= AT_LEAST, "{}", canaries.len());
+    // What is to be looked at must be there: an empty log has no canaries.
+    seen.assert_seen();
+    let found = seen.find(canaries);
+    let first = found.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+    assert!(
+        found.is_empty(),
+        "{} found, among them\n{}",
+        found.len(),
+        first.join("\n")
+    );
+    println!("{} canaries; {seen}", canaries.len());
+}
+
+/// As an operator would while the server runs.
+fn back_up(database: &std::path::Path, to: &std::path::Path) {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    connection
+        .execute("VACUUM INTO ?1", [to.to_str().unwrap()])
+        .unwrap();
+}
+
+/// Every row of every table as text; bytes are in hex there.
+async fn rows(url: &str) -> Vec<u8> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'";
+    let mut all = Vec::new();
+    for table in client.query(tables, &[]).await.unwrap() {
+        let table: &str = table.get(0);
+        let text = format!("SELECT t::text FROM \"{table}\" t");
+        for row in client.query(&text, &[]).await.unwrap() {
+            all.extend_from_slice(row.get::<_, &str>(0).as_bytes());
+            all.push(b'\n');
+        }
+    }
+    drop(client);
+    connection.await.unwrap().unwrap();
+    all
+}
