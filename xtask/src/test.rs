@@ -36,7 +36,7 @@ pub fn run(options: &Options, summary: &mut Summary) {
             Ok(python) => {
                 let version = &python.version;
                 Outcome::Passed(format!(
-                    "{version} with standardwebhooks and aiosmtpd from PyPI"
+                    "{version} with standardwebhooks, http-message-signatures and aiosmtpd from PyPI"
                 ))
             }
             Err(advice) => Outcome::Skipped(format!("its test is skipped: {advice}")),

@@ -10,11 +10,16 @@ use anyhow::Context;
 use crate::place;
 use crate::run;
 
-/// The official library that a receiver in Python verifies with, and a mail server, as on PyPI.
-const PYTHON_PACKAGES: [&str; 2] = ["standardwebhooks==1.1.0", "aiosmtpd==1.4.6"];
+/// What receivers in Python verify with (the official library, and one of HTTP Message Signatures), and a mail server,
+/// as on PyPI.
+const PYTHON_PACKAGES: [&str; 3] = [
+    "standardwebhooks==1.1.0",
+    "http-message-signatures==3.0.0",
+    "aiosmtpd==1.4.6",
+];
 
 /// What these are to Python.
-const PYTHON_MODULES: &str = "import standardwebhooks, aiosmtpd";
+const PYTHON_MODULES: &str = "import standardwebhooks, http_message_signatures, aiosmtpd";
 
 /// PyPI is asked only once, for one small package and what it needs.
 const INSTALL_LIMIT: Duration = Duration::from_mins(3);

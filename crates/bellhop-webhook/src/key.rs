@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 const SEED_BYTES: usize = 32;
 const PUBLIC_BYTES: usize = 32;
@@ -93,6 +94,18 @@ impl VerifyingKey {
         &self.0
     }
 
+    /// Its 32 bytes as a JSON Web Key has them, in its `x` (RFC 8037): base64url without padding.
+    pub fn to_base64url(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// The name by which it is told from others: the thumbprint of its JSON Web Key (RFC 7638, RFC 8037 appendix A.3).
+    pub fn key_id(&self) -> String {
+        let x = self.to_base64url();
+        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))
+    }
+
     /// Whether the signature of the content was made by the other half.
     pub(crate) fn verifies(&self, content: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0)
@@ -149,4 +162,19 @@ fn decode<const N: usize>(text: &str, prefix: &'static str) -> Result<[u8; N], K
         found: bytes.len(),
         wanted: N,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8037 appendix A.3.
+    #[test]
+    fn the_thumbprint_is_the_published_one() {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let bytes = URL_SAFE_NO_PAD.decode(x).unwrap();
+        let key = VerifyingKey::from_bytes(bytes.try_into().unwrap());
+        assert_eq!(key.to_base64url(), x);
+        assert_eq!(key.key_id(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
 }

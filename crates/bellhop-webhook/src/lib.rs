@@ -3,6 +3,7 @@
 
 mod action;
 mod explain;
+mod http_signature;
 mod key;
 mod message;
 mod message_id;
@@ -13,6 +14,11 @@ mod verify;
 
 pub use action::{Action, Profile, UnknownAction, UnknownProfile};
 pub use explain::{Cause, Evidence, Explanation, KnownSecret, Step, Verdict, explain};
+pub use http_signature::{
+    Algorithm, HEADER_CONTENT_DIGEST, HEADER_MESSAGE_SIGNATURE, HEADER_SIGNATURE_INPUT,
+    HttpRequest, HttpSignature, HttpSigner, HttpVerified, HttpVerifier, HttpVerifyError,
+    MessageRequest, SIGNATURE_TAG, content_digest,
+};
 pub use key::{KeyError, SigningKey, VerifyingKey};
 pub use message::{
     AccessTokenText, Enterprise, Integration, IntegrationApiKeyCreated, IntegrationChanged,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -57,6 +58,15 @@ impl Secret {
         let mut text = String::from(Self::PREFIX);
         STANDARD.encode_string(&self.0, &mut text);
         text
+    }
+
+    /// The name by which it is told from others, in `keyid`: the first 16 hexadecimal digits of HMAC-SHA256 of the text
+    /// `keyid`, by its bytes. Tells nothing of it.
+    pub fn key_id(&self) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let tag = hmac::sign(&key, b"keyid");
+        let first = tag.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
+        format!("{:016x}", u64::from_be_bytes(*first))
     }
 
     /// The key of the HMAC.

@@ -98,6 +98,10 @@ impl Decimal {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.digits[..self.len]
     }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("digits are ASCII")
+    }
 }
 
 pub(crate) fn prepare(secret: &Secret) -> hmac::Key {

@@ -227,7 +227,11 @@ pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
-fn check_age(timestamp: i64, now: i64, tolerance_seconds: u64) -> Result<(), VerifyError> {
+pub(crate) fn check_age(
+    timestamp: i64,
+    now: i64,
+    tolerance_seconds: u64,
+) -> Result<(), VerifyError> {
     let apart = now.abs_diff(timestamp);
     if apart <= tolerance_seconds {
         Ok(())

@@ -1,5 +1,5 @@
-//! Against the official library of Standard Webhooks for Python, which is
-//! what many receivers verify with (`pip install standardwebhooks`).
+//! Against libraries for Python that many receivers verify with: the official one of Standard Webhooks, and one of
+//! HTTP Message Signatures (`pip install standardwebhooks http-message-signatures`).
 //!
 //! Without it the test says that it was skipped; with
 //! `REQUIRE_PYTHON_RECEIVER=1` it fails instead.
@@ -7,8 +7,11 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use bellhop_webhook::{
+    HEADER_CONTENT_DIGEST, HEADER_MESSAGE_SIGNATURE, HEADER_SIGNATURE_INPUT, HttpSignature,
+    HttpSigner, MessageRequest, Secret, Signer, SigningKey,
+};
 use bellhop_webhook::{HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, MessageId};
-use bellhop_webhook::{Secret, Signer, SigningKey};
 
 /// Verifies every case of the JSON on standard input, prints an answer each.
 const RECEIVER: &str = r#"
@@ -23,10 +26,36 @@ for case in json.load(sys.stdin):
         print("refused")
 "#;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the official library takes no clock"
-)]
+/// Verifies every case of the JSON on standard input with http-message-signatures, prints an answer each.
+const HTTP_RECEIVER: &str = r#"
+import base64, json, sys
+from http_message_signatures import (
+    HTTPMessageVerifier, InvalidSignature, MappingKeyResolver)
+from http_message_signatures.algorithms import ED25519, HMAC_SHA256
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+class Request:
+    def __init__(self, case):
+        self.method, self.url, self.headers = "POST", case["url"], case["headers"]
+
+for case in json.load(sys.stdin):
+    key = base64.b64decode(case["key"])
+    algorithm = HMAC_SHA256
+    if case["alg"] == "ed25519":
+        algorithm, key = ED25519, Ed25519PublicKey.from_public_bytes(key)
+    verifier = HTTPMessageVerifier(
+        signature_algorithm=algorithm,
+        key_resolver=MappingKeyResolver(public_keys={case["keyid"]: key}, private_keys={}))
+    try:
+        verifier.verify(
+            Request(case), expect_tag="bellhop", expect_label=case["label"], body=case["body"].encode(),
+            require_components=("@method", "@authority", "@path", "@query", "webhook-id", "content-digest"))
+        print("verified")
+    except InvalidSignature as error:
+        print("refused")
+"#;
+
+#[expect(clippy::disallowed_methods, reason = "the libraries take no clock")]
 fn now() -> i64 {
     let now = std::time::SystemTime::now();
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -41,17 +70,23 @@ fn is_required() -> bool {
     std::env::var_os("REQUIRE_PYTHON_RECEIVER").is_some_and(|value| value == "1")
 }
 
-fn has_library() -> bool {
+/// Whether Python has a library; without it the test is skipped, unless it is required.
+fn has_library(module: &str) -> bool {
     let mut python = Command::new("python3");
-    python.args(["-c", "import standardwebhooks"]);
+    python.args(["-c", &format!("import {module}")]);
     python.stderr(Stdio::null());
-    python.status().is_ok_and(|status| status.success())
+    let has = python.status().is_ok_and(|status| status.success());
+    assert!(has || !is_required(), "python3 has no package {module}");
+    if !has {
+        eprintln!("SKIPPED: python3 has no package {module} (pip install {module})");
+    }
+    has
 }
 
 /// What Python says to each case, in order.
-fn ask_python(cases: &serde_json::Value) -> Vec<String> {
+fn ask_python(receiver: &str, cases: &serde_json::Value) -> Vec<String> {
     let mut python = Command::new("python3")
-        .args(["-c", RECEIVER])
+        .args(["-c", receiver])
         .env("PYTHONIOENCODING", "utf-8")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -68,11 +103,7 @@ fn ask_python(cases: &serde_json::Value) -> Vec<String> {
 
 #[test]
 fn python_verifies_what_we_sign() {
-    if !has_library() {
-        assert!(!is_required(), "python3 has no package standardwebhooks");
-        eprintln!(
-            "SKIPPED: python3 has no package standardwebhooks (pip install standardwebhooks)"
-        );
+    if !has_library("standardwebhooks") {
         return;
     }
     let id = MessageId::test([6; 16]).to_string();
@@ -113,5 +144,95 @@ fn python_verifies_what_we_sign() {
         add(&rotating, &stranger, body, "refused");
         add(&rotating, &newest, &format!("{body}\n"), "refused");
     }
-    assert_eq!(ask_python(&cases.into()), wanted);
+    assert_eq!(ask_python(RECEIVER, &cases.into()), wanted);
+}
+
+/// Label, algorithm, name and bytes.
+type Key = (&'static str, &'static str, String, String);
+
+/// A request as it arrived, and the key to verify it with.
+fn http_case(
+    (label, alg, keyid, key): &Key,
+    url: &str,
+    body: &str,
+    id: &str,
+    now: i64,
+    signed: &HttpSignature,
+) -> serde_json::Value {
+    serde_json::json!({
+        "label": label, "alg": alg, "keyid": keyid, "key": key, "url": url, "body": body,
+        "headers": {
+            "Content-Type": "application/json",
+            HEADER_ID: id,
+            HEADER_TIMESTAMP: now.to_string(),
+            HEADER_CONTENT_DIGEST: signed.content_digest,
+            HEADER_SIGNATURE_INPUT: signed.input,
+            HEADER_MESSAGE_SIGNATURE: signed.signature,
+        },
+    })
+}
+
+#[test]
+fn python_verifies_the_http_messages_that_we_sign() {
+    if !has_library("http_message_signatures") {
+        return;
+    }
+    let id = MessageId::test([6; 16]).to_string();
+    let now = now();
+    let (newest, former) = (Secret::from([1; 32]), Secret::from_bytes([2; 24]).unwrap());
+    let key = SigningKey::from_seed([5; 32]);
+    let signer = HttpSigner::new(vec![newest.clone(), former.clone()], vec![key.clone()]);
+    let base64_of = |secret: &Secret| secret.expose()["whsec_".len()..].to_owned();
+    let public = key.verifying_key();
+    let keys = [
+        (
+            "bellhop",
+            "hmac-sha256",
+            newest.key_id(),
+            base64_of(&newest),
+        ),
+        (
+            "bellhop2",
+            "hmac-sha256",
+            former.key_id(),
+            base64_of(&former),
+        ),
+        (
+            "bellhop3",
+            "ed25519",
+            public.key_id(),
+            public.to_string()["whpk_".len()..].to_owned(),
+        ),
+    ];
+    let body = include_str!("golden/integration-created-requestor.json");
+    let mut cases = Vec::new();
+    let mut wanted = Vec::new();
+    for (path, query) in [("/in/hook", None), ("/", Some("key=a%20b&c"))] {
+        let signed = signer.sign(&MessageRequest {
+            authority: "hooks.example.com:8443",
+            path,
+            query,
+            content_type: "application/json",
+            id: &id,
+            timestamp: now,
+            body: body.as_bytes(),
+        });
+        let url = format!(
+            "https://hooks.example.com:8443{path}{}",
+            query.map(|query| format!("?{query}")).unwrap_or_default()
+        );
+        let mut add = |key: &Key, url: &str, body: &str, answer: &'static str| {
+            cases.push(http_case(key, url, body, &id, now, &signed));
+            wanted.push(answer);
+        };
+        for each in &keys {
+            add(each, &url, body, "verified");
+            add(each, &format!("{url}x"), body, "refused");
+            add(each, &url, &format!("{body}\n"), "refused");
+        }
+        // The former secret under the newest one's name.
+        let stranger = (keys[0].0, keys[0].1, keys[0].2.clone(), keys[1].3.clone());
+        add(&stranger, &url, body, "refused");
+    }
+    assert_eq!(ask_python(HTTP_RECEIVER, &cases.into()), wanted);
 }

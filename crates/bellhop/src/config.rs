@@ -41,6 +41,8 @@ use layers::Layers;
 pub struct Config {
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// Where the API is reached from outside, without a slash at its end.
+    pub public_url: Option<String>,
     /// Where the database and the made keys live.
     pub data_dir: PathBuf,
     /// Which database.
@@ -164,6 +166,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         shown: Vec::with_capacity(SETTINGS.len()),
     };
     let listen = reader.read("listen", values::socket_address)?;
+    let public_url = reader.read_optional("public_url", values::public_url)?;
     let data_dir = reader.read("data_dir", values::path)?;
     let database_url = reader.read_secret("database_url", values::database_url)?;
     let operator_key = reader.read_secret("operator_key", values::operator_key)?;
@@ -180,6 +183,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mail = reader.mail()?;
     let config = Config {
         listen,
+        public_url,
         database: database_url.unwrap_or_else(|| Database::in_directory(&data_dir)),
         data_dir,
         operator_key,

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bellhop_webhook::{Requestor, Secret, Service};
+use bellhop_webhook::{Requestor, Secret, Service, SigningKey};
 use jiff::Timestamp;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         integration::{Command, CommandName, NewIntegration},
         retry::later,
         secret_text::SecretText,
+        signatures::SecretKind,
     },
     feed::{Event, Feed},
     id::{ApplicationId, EnterpriseId, Ids, IntegrationId},
@@ -101,6 +102,19 @@ impl Lifecycle {
     pub fn secret(&self) -> SecretText {
         let secret = Secret::from_bytes(bytes::<32>(&*self.random)).expect("32 bytes are a secret");
         SecretText::new(secret.expose())
+    }
+
+    /// A fresh key pair for a webhook, in the form of a secret.
+    pub fn key_pair(&self) -> SecretText {
+        SecretText::new(SigningKey::from_seed(bytes::<32>(&*self.random)).expose())
+    }
+
+    /// Something fresh to sign with, of this kind.
+    pub fn secret_of(&self, kind: SecretKind) -> SecretText {
+        match kind {
+            SecretKind::Shared => self.secret(),
+            SecretKind::KeyPair => self.key_pair(),
+        }
     }
 
     /// A fresh API key, and what is kept of it.

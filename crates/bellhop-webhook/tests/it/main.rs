@@ -3,6 +3,7 @@
 mod explain;
 mod golden;
 mod hostile;
+mod http_signature;
 mod interop;
 mod roundtrip;
 mod texts;

@@ -31,7 +31,7 @@ macro_rules! operations {
 
 operations! {
     Public:
-        Live Ready ReadMetrics ReadOpenApi ReadDocs ReadDocsStyle ReadProblem;
+        ReadPublicKeys Live Ready ReadMetrics ReadOpenApi ReadDocs ReadDocsStyle ReadProblem;
     Operator:
         PutEnterprise GetEnterprise ListEnterprises
         CreateApplication UpdateApplication

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellhop_webhook::{Action, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, MessageId};
+use bellhop_webhook::{Action, HEADER_ID, HEADER_TIMESTAMP, MessageId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,6 +11,7 @@ use crate::{
     domain::{
         delivery::{Attempt, Delivery, Response, Timings},
         masked::{MASK, masked_body, masked_url},
+        signatures,
         webhook::Webhook,
     },
     store::MessageBody,
@@ -156,7 +157,6 @@ impl SentTo {
             ),
             (HEADER_ID, self.message_id.to_string()),
             (HEADER_TIMESTAMP, attempt.started.as_second().to_string()),
-            (HEADER_SIGNATURE, attempt.signature.clone()),
             ("bellhop-action", self.action.as_str().to_owned()),
             ("bellhop-sequence", self.sequence.to_string()),
             ("bellhop-previous", self.previous.to_string()),
@@ -166,8 +166,11 @@ impl SentTo {
         let replay = attempt
             .is_replay
             .then(|| ("bellhop-replay", "true".to_owned()));
+        let signatures = signatures::headers_of(&attempt.signature)
+            .map(|(name, value)| (name, value.to_owned()));
         let own = headers
             .into_iter()
+            .chain(signatures)
             .chain(replay)
             .map(|(name, value)| (name.to_owned(), value));
         let extra = self

@@ -44,6 +44,7 @@ mod overlap;
 mod page;
 mod preconditions;
 mod probes;
+mod public_keys;
 mod query;
 mod rate;
 mod replay_objects;
@@ -57,6 +58,7 @@ mod state;
 mod times;
 mod webhook_commands;
 mod webhook_settings;
+mod webhook_signatures;
 mod webhooks;
 
 pub use access::{Access, Operation};

@@ -10,7 +10,8 @@ use utoipa::OpenApi;
 use super::{
     ApiError, Reply, applications, deliveries, delivery_commands, enterprises, error,
     integration_commands, integrations, introspect, keys, messages, openapi_messages,
-    operational_messages, probes, replays, routes, state::ApiState, webhook_commands, webhooks,
+    operational_messages, probes, public_keys, replays, routes, state::ApiState, webhook_commands,
+    webhooks,
 };
 
 #[derive(OpenApi)]
@@ -68,6 +69,7 @@ use super::{
         keys::rotate,
         keys::delete,
         operational_messages::list,
+        public_keys::read,
         probes::live,
         probes::ready,
         probes::metrics,

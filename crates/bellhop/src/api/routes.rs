@@ -16,7 +16,7 @@ use super::{
     deliveries, delivery_commands, docs, enterprises,
     error::ApiError,
     integration_commands as commands, integrations, introspect, keys, messages, openapi,
-    operational_messages, probes, replays,
+    operational_messages, probes, public_keys, replays,
     serve::{endpoint, public, refuse},
     state::ApiState,
     webhook_commands, webhooks,
@@ -103,6 +103,7 @@ routes! {
 
     endpoint ListOperationalMessages GET   "/v1/operational-messages"           operational_messages::list;
 
+    public   ReadPublicKeys         GET    "/.well-known/bellhop/webhooks/{Id}/keys" public_keys::read;
     public   Live                   GET    "/livez"                             probes::live;
     public   Ready                  GET    "/readyz"                            probes::ready;
     public   ReadMetrics            GET    "/metrics"                           probes::metrics;

@@ -44,6 +44,8 @@ pub struct ApiOptions {
     pub key_rates: KeyRates,
     /// How long a webhook's former secrets sign after a rotation, unless the caller says otherwise.
     pub secret_overlap: Duration,
+    /// Where this server is reached from outside, without a slash at its end, if that is known.
+    pub public_url: Option<String>,
 }
 
 impl ApiOptions {

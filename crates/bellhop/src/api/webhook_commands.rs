@@ -9,12 +9,18 @@ use utoipa::ToSchema;
 use super::{
     ApiError, Call, Reply,
     attempts::{AttemptObject, SentTo},
+    checks::Checks,
     overlap::overlap,
     webhook_settings::check_secret,
-    webhooks::{CommandedWebhook, answer, find, shown},
+    webhook_signatures::{check_use, main_kind},
+    webhooks::{CommandedWebhook, View, answer, find, shown},
 };
 use crate::{
-    domain::{retry::later, webhook::WebhookState},
+    domain::{
+        retry::later,
+        signatures::SecretKind,
+        webhook::{Webhook, WebhookState},
+    },
     store::{WebhookPatch, Write},
 };
 
@@ -40,8 +46,11 @@ pub(super) struct Nothing {}
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct RotateSecret {
-    /// `whsec_…` or `whsk_…`; one is made unless given.
+    /// `whsec_…` or `whsk_…`, of a kind that the webhook's `Signatures` need; one is made unless given.
     secret: Option<String>,
+    /// What is made where none is given: `Secret` (whsec_…) or `KeyPair`; `Secret` unless the webhook signs with its
+    /// key pair alone.
+    kind: Option<String>,
     /// For how long the former secrets sign as well, 0 to 604800; a day unless given. 0 if one is in wrong hands: then
     /// nothing is signed with them any more when this is answered.
     #[schema(minimum = 0, maximum = 604_800)]
@@ -102,7 +111,8 @@ pub async fn test(call: Call) -> Result<Reply, ApiError> {
     checks.finish()?;
     let mut webhook = find(&call).await?;
     if body.newest_secret_only == Some(true) {
-        webhook.secrets.truncate(1);
+        // The newest of each kind.
+        webhook.secrets.retain(|secret| secret.expires.is_none());
     }
     let wait = call.wait().unwrap_or(TEST_WAIT);
     let tested = call.api.options.test_sender.send_test(&webhook, wait).await;
@@ -121,27 +131,33 @@ pub async fn test(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::json(status, &document))
 }
 
-/// Gives a webhook another secret, shown once. The former ones sign as well until the overlap ends.
+/// Gives a webhook another secret, shown once, or another key pair, of which only the public key is. The former ones of
+/// the same kind sign as well until the overlap ends.
 #[utoipa::path(post, path = "/v1/webhooks/{Id}/rotate-secret", tag = "Webhooks",
     params(("Id" = Uuid, Path, description = "Of the webhook.")), request_body = inline(Option<RotateSecret>),
     responses((status = 200, description = "The new secret signs from now on.", body = CommandedWebhook)))]
 pub async fn rotate_secret(call: Call) -> Result<Reply, ApiError> {
     let (body, mut checks) = call.read::<RotateSecret>()?;
     let overlap = overlap(&call, &mut checks, body.overlap_seconds);
-    let given = body.secret.map(|text| check_secret(&mut checks, text));
-    checks.finish()?;
     let webhook = find(&call).await?;
+    let given = body.secret.map(|text| check_secret(&mut checks, text));
+    let kind = check_kind(&mut checks, body.kind.as_deref(), given.is_some(), &webhook);
+    if let Some(secret) = &given {
+        check_use(&mut checks, secret, webhook.signatures);
+    }
+    checks.finish()?;
     call.if_match(webhook.revision)?;
-    let secret = given.unwrap_or_else(|| call.lifecycle().secret());
+    let secret = given.unwrap_or_else(|| call.lifecycle().secret_of(kind));
     let write = Write::RotateSecret {
         id: webhook.id,
         secret: secret.clone(),
         overlap_until: later(call.lifecycle().now(), overlap),
     };
-    let now = call.lifecycle().now();
+    let view = View::of(&call);
     let rotated = call
         .commit(write, move |written| {
-            answer(StatusCode::OK, written, now, None, Some(&secret))
+            let fresh = std::slice::from_ref(&secret);
+            answer(StatusCode::OK, written, &view, None, fresh)
         })
         .await?;
     // What is under way was made ready with the former secrets: it does not sign with them after this.
@@ -152,6 +168,38 @@ pub async fn rotate_secret(call: Call) -> Result<Reply, ApiError> {
     Ok(rotated)
 }
 
+/// Which kind of secret is to be made.
+fn check_kind(
+    checks: &mut Checks,
+    kind: Option<&str>,
+    is_given: bool,
+    webhook: &Webhook,
+) -> SecretKind {
+    let Some(text) = kind else {
+        return main_kind(webhook.signatures);
+    };
+    let known = [
+        ("Secret", SecretKind::Shared),
+        ("KeyPair", SecretKind::KeyPair),
+    ];
+    let kind = checks
+        .one_of("/Kind", text, &known)
+        .unwrap_or(SecretKind::Shared);
+    if is_given {
+        checks.invalid(
+            "/Kind",
+            "Secret says already which kind it is: leave one of the two out.",
+        );
+    } else if !webhook.signatures.need(kind) {
+        let detail = format!(
+            "The webhook does not sign with it: its signatures are {}. Choose others in Signatures first.",
+            webhook.signatures
+        );
+        checks.invalid("/Kind", detail);
+    }
+    kind
+}
+
 async fn set_state(
     call: &Call,
     state: WebhookState,
@@ -159,11 +207,11 @@ async fn set_state(
 ) -> Result<Reply, ApiError> {
     let present = find(call).await?;
     call.if_match(present.revision)?;
-    let now = call.lifecycle().now();
+    let view = View::of(call);
     // Whoever resumes a webhook that is enabled wants its circuit closed.
     let heals = state == WebhookState::Enabled && !present.health.is_clean();
     if present.state == state && reason.is_none() && !heals {
-        return Ok(shown(StatusCode::OK, &present, now, Some(false), None));
+        return Ok(shown(StatusCode::OK, &present, &view, Some(false), &[]));
     }
     let changed = present.state != state || present.state_reason != reason || heals;
     let patch = WebhookPatch {
@@ -176,7 +224,7 @@ async fn set_state(
         patch: Box::new(patch),
     };
     call.commit(write, move |written| {
-        answer(StatusCode::OK, written, now, Some(changed), None)
+        answer(StatusCode::OK, written, &view, Some(changed), &[])
     })
     .await
 }

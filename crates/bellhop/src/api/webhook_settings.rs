@@ -36,8 +36,11 @@ pub struct CreateWebhook {
     profile: Option<String>,
     /// For people.
     description: Option<String>,
-    /// What signs: `whsec_…` or `whsk_…`; one is made unless given.
+    /// What signs: `whsec_…` or `whsk_…`; what `Signatures` need is made unless given. A key pair is never shown.
     pub(super) secret: Option<String>,
+    /// How requests are signed: `v1` and `v1a` (Standard Webhooks), `rfc9421-hmac-sha256` and `rfc9421-ed25519` (HTTP
+    /// Message Signatures). `["v1"]` unless given, `["v1a"]` with a `whsk_…`.
+    pub(super) signatures: Option<Vec<String>>,
     /// The deadline of one exchange, 1 to 60; 15 unless given.
     timeout_seconds: Option<u32>,
     /// Seconds before each try, as in `[0, 5, 300]`.
@@ -79,6 +82,8 @@ pub struct UpdateWebhook {
     rate_limit: Option<Option<u32>>,
     /// Whether 307 and 308 are followed, within the same origin and three times at most.
     follow_redirects: Option<bool>,
+    /// How requests are signed. What has no secret or key pair yet gets one; a new secret is in the answer, once.
+    pub(super) signatures: Option<Vec<String>>,
     /// All further headers anew; `{}` for none.
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     headers: Option<Headers>,
@@ -106,6 +111,7 @@ impl CreateWebhook {
             rate_limit: self.rate_limit.map(Some),
             follow_redirects: self.follow_redirects,
             headers: self.headers,
+            signatures: None,
         };
         settings.check(checks, judge, Profile::Default)
     }
@@ -154,6 +160,8 @@ impl UpdateWebhook {
             rate_limit: self.rate_limit,
             follow_redirects: self.follow_redirects,
             headers: self.headers.map(|headers| check_headers(checks, headers)),
+            // Chosen with the secrets that go with them.
+            signatures: None,
         }
     }
 }

@@ -12,14 +12,17 @@ use super::{
     cursor::List,
     objects::Headers,
     page::{Items, PageRequest},
+    public_keys::verifying_key,
     times::{UtcMillisecond, second},
     webhook_settings::{CreateWebhook, UpdateWebhook, check_secret},
+    webhook_signatures::{PublicKeys, change, check_signatures, choose, public_keys_url},
 };
 use crate::{
     domain::{
         health::{Circuit, Health},
         masked::{MASK, masked_url},
         secret_text::SecretText,
+        signatures::{SecretKind, Signature},
         webhook::{Webhook, WebhookSecret},
     },
     id::{ApplicationId, WebhookId},
@@ -62,6 +65,13 @@ pub struct WebhookObject {
     /// Further headers, their values masked.
     #[schema(value_type = std::collections::HashMap<String, String>)]
     headers: Headers,
+    /// How requests are signed.
+    signatures: Vec<&'static str>,
+    /// The newest public key, `whpk_…`; null if it has no key pair.
+    public_key: Option<String>,
+    /// Where its public keys are, for whoever verifies; null if it has no key pair. A path alone, to be read from where
+    /// the API was asked, unless the server's setting `public_url` says more.
+    public_keys_url: Option<String>,
     /// What signs now, newest first; never the secrets themselves.
     secrets: Vec<SecretObject>,
     /// How it fares.
@@ -109,7 +119,7 @@ pub struct HealthObject {
     in_flight_limit: Option<u32>,
 }
 
-/// What was done to a webhook. `Secret` is there when one was made, and only then.
+/// What was done to a webhook. `Secret` is there when one was made or given, and only then; a key pair never is.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CommandedWebhook {
@@ -118,7 +128,7 @@ pub struct CommandedWebhook {
     /// Whether anything changed; in the answers to pause and resume.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<bool>,
-    /// What signs: shown once.
+    /// What both sides sign and verify with: shown once.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
@@ -134,18 +144,21 @@ pub async fn create(call: Call) -> Result<Reply, ApiError> {
     let (mut body, mut checks) = call.read::<CreateWebhook>()?;
     let given = body.secret.take();
     let secret = given.map(|text| check_secret(&mut checks, text));
-    let settings = body.check(&mut checks, &*call.api.options.judge_url);
+    let signatures = check_signatures(&mut checks, body.signatures.take());
+    let chosen = choose(&mut checks, call.lifecycle(), secret, signatures);
+    let mut settings = body.check(&mut checks, &*call.api.options.judge_url);
     checks.finish()?;
-    let secret = secret.unwrap_or_else(|| call.lifecycle().secret());
+    settings.signatures = Some(chosen.choice);
     let new = NewWebhook {
         id: call.lifecycle().id(),
         application_id,
-        secret: secret.clone(),
+        secret: chosen.secret,
         settings,
     };
-    let (id, now) = (new.id, call.lifecycle().now());
+    let (id, view) = (new.id, View::of(&call));
+    let fresh = chosen.fresh;
     call.commit(Write::CreateWebhook(Box::new(new)), move |written| {
-        answer(StatusCode::CREATED, written, now, None, Some(&secret))
+        answer(StatusCode::CREATED, written, &view, None, &fresh)
             .with_location(&format!("/v1/webhooks/{id}"))
     })
     .await
@@ -187,28 +200,35 @@ pub async fn get(call: Call) -> Result<Reply, ApiError> {
     call.no_query()?;
     let webhook = find(&call).await?;
     let version = webhook.revision;
-    let object = WebhookObject::at(webhook, call.lifecycle().now());
+    let object = WebhookObject::at(webhook, &View::of(&call));
     Ok(Reply::ok(&object).with_version(version))
 }
 
 /// Changes the settings of a webhook. With `If-Match`, only if nobody else has since it was read.
 #[utoipa::path(patch, path = "/v1/webhooks/{Id}", tag = "Webhooks",
     params(("Id" = Uuid, Path, description = "Of the webhook.")), request_body = UpdateWebhook,
-    responses((status = 200, description = "As it is now.", body = WebhookObject)))]
+    responses((status = 200, description = "As it is now.", body = CommandedWebhook)))]
 pub async fn update(call: Call) -> Result<Reply, ApiError> {
     let present = find(&call).await?;
-    let (body, mut checks) = call.read::<UpdateWebhook>()?;
-    let patch = body.check(&mut checks, &*call.api.options.judge_url, present.profile);
+    let (mut body, mut checks) = call.read::<UpdateWebhook>()?;
+    let signatures = check_signatures(&mut checks, body.signatures.take());
+    let mut patch = body.check(&mut checks, &*call.api.options.judge_url, present.profile);
     checks.finish()?;
+    let mut fresh = Vec::new();
+    if let Some(signatures) = signatures {
+        let (choice, made) = change(call.lifecycle(), signatures, None);
+        patch.signatures = Some(choice);
+        fresh = made;
+    }
     call.if_match(present.revision)?;
     let write = Write::UpdateWebhook {
         id: present.id,
         if_revision: call.has_if_match().then_some(present.revision),
         patch: Box::new(patch),
     };
-    let now = call.lifecycle().now();
+    let view = View::of(&call);
     call.commit(write, move |written| {
-        answer(StatusCode::OK, written, now, None, None)
+        answer(StatusCode::OK, written, &view, None, &fresh)
     })
     .await
 }
@@ -235,16 +255,16 @@ pub async fn find(call: &Call) -> Result<Webhook, ApiError> {
     Ok(webhook)
 }
 
-/// The answer to a write.
+/// The answer to a write. What is fresh is shown, if the webhook has it now.
 pub fn answer(
     status: StatusCode,
     written: &Written,
-    now: Timestamp,
+    view: &View,
     changed: Option<bool>,
-    secret: Option<&SecretText>,
+    fresh: &[SecretText],
 ) -> Reply {
     match written {
-        Written::Webhook(webhook) => shown(status, webhook, now, changed, secret),
+        Written::Webhook(webhook) => shown(status, webhook, view, changed, fresh),
         _ => Reply::unexpected(),
     }
 }
@@ -253,14 +273,18 @@ pub fn answer(
 pub fn shown(
     status: StatusCode,
     webhook: &Webhook,
-    now: Timestamp,
+    view: &View,
     changed: Option<bool>,
-    secret: Option<&SecretText>,
+    fresh: &[SecretText],
 ) -> Reply {
+    let secret = webhook
+        .secrets
+        .iter()
+        .find(|secret| secret.kind() == SecretKind::Shared && fresh.contains(&secret.text));
     let document = CommandedWebhook {
-        webhook: WebhookObject::at(webhook.clone(), now),
+        webhook: WebhookObject::at(webhook.clone(), view),
         changed,
-        secret: secret.map(|secret| secret.expose().to_owned()),
+        secret: secret.map(|secret| secret.text.expose().to_owned()),
     };
     Reply::json(status, &document).with_version(webhook.revision)
 }
@@ -271,16 +295,37 @@ async fn list_page(
     of: Option<ApplicationId>,
 ) -> Result<Reply, ApiError> {
     let found = call.store().webhooks(of, page.page()).await?;
-    let now = call.lifecycle().now();
-    let object = |webhook| WebhookObject::at(webhook, now);
+    let view = View::of(call);
+    let object = |webhook| WebhookObject::at(webhook, &view);
     Ok(page.reply(found, |each| each.id.0, object))
+}
+
+/// What showing a webhook takes beside the webhook.
+#[derive(Debug, Clone)]
+pub struct View {
+    now: Timestamp,
+    public_keys: PublicKeys,
+}
+
+impl View {
+    /// Now, for this call.
+    pub fn of(call: &Call) -> Self {
+        Self {
+            now: call.lifecycle().now(),
+            public_keys: public_keys_url(call),
+        }
+    }
 }
 
 impl WebhookObject {
     /// As it is at this moment.
-    fn at(webhook: Webhook, now: Timestamp) -> Self {
+    fn at(webhook: Webhook, view: &View) -> Self {
+        let public_key = webhook.active_secrets(view.now).find_map(verifying_key);
         let actions = webhook.actions.actions();
-        let secrets = webhook.active_secrets(now).map(SecretObject::of).collect();
+        let secrets = webhook
+            .active_secrets(view.now)
+            .map(SecretObject::of)
+            .collect();
         let headers = webhook
             .headers
             .into_iter()
@@ -301,8 +346,11 @@ impl WebhookObject {
             rate_limit: webhook.rate_limit,
             follow_redirects: webhook.follow_redirects,
             headers: Headers(headers),
+            signatures: webhook.signatures.iter().map(Signature::as_str).collect(),
+            public_key: public_key.map(|key| key.to_string()),
+            public_keys_url: public_key.map(|_| view.public_keys.url(webhook.id)),
             secrets,
-            health: HealthObject::at(webhook.health, now),
+            health: HealthObject::at(webhook.health, view.now),
             created_utc: second(webhook.created),
         }
     }
@@ -312,7 +360,7 @@ impl SecretObject {
     fn of(secret: &WebhookSecret) -> Self {
         Self {
             fingerprint: secret.fingerprint(),
-            kind: secret.kind(),
+            kind: secret.kind().as_str(),
             created_utc: second(secret.created),
             expires_utc: secret.expires.map(second),
         }

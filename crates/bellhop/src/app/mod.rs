@@ -81,9 +81,7 @@ impl App {
         let (listener, own) = bind(config.listen).await?;
 
         let metrics = Arc::new(Metrics::new());
-        let observe = Arc::new(Observe {
-            metrics: metrics.clone(),
-        });
+        let observe = Arc::new(Observe::of(&metrics));
         let feed = Arc::new(Feed::default());
         let policy = Arc::new(egress_policy(&config.egress, own));
         let attempts = attempts(&config, policy.clone(), &parts)?;
@@ -132,6 +130,7 @@ impl App {
             metrics,
             key_rates: KeyRates::default(),
             secret_overlap: SECRET_OVERLAP,
+            public_url: config.public_url.clone(),
         });
         state.read_keys().await?;
         Ok(Self {

@@ -21,6 +21,14 @@ impl StoreObserver for Observe {
     }
 }
 
+impl Observe {
+    /// Counts there.
+    pub fn of(metrics: &Arc<Metrics>) -> Self {
+        let metrics = metrics.clone();
+        Self { metrics }
+    }
+}
+
 impl DeliveryObserver for Observe {
     fn attempted(&self, cause: Option<Cause>, took: Duration) {
         self.metrics.attempt(cause, took);

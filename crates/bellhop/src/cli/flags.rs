@@ -14,6 +14,9 @@ pub struct SettingFlags {
     /// Where the API listens [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// Where others reach the API, as in https://bellhop.example.com: the beginning of links to public keys.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// Where the database and the made keys live [default: ./bellhop-data].
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<String>,
@@ -70,6 +73,7 @@ impl SettingFlags {
     fn given(&self) -> Vec<(&'static str, String)> {
         [
             ("listen", &self.listen),
+            ("public_url", &self.public_url),
             ("data_dir", &self.data_dir),
             ("egress_allow", &self.egress_allow),
             ("egress_ports", &self.egress_ports),

@@ -10,8 +10,9 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 22] = [
+pub const SETTINGS: [Setting; 23] = [
     plain("listen"),
+    plain("public_url"),
     plain("data_dir"),
     secret("database_url"),
     secret("operator_key"),

@@ -36,6 +36,24 @@ pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     })
 }
 
+/// Where links begin: what is added to it is a path.
+pub(super) fn public_url(text: &str) -> Parsed<String> {
+    let is_base = url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "https" | "http")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if !is_base {
+        return Err(
+            "an http or https URL without query is expected, as in https://bellhop.example.com"
+                .to_owned(),
+        );
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() {
         return Err("a path is expected".to_owned());

@@ -1,14 +1,22 @@
 //! One attempt: sign, POST, and what it comes to.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use bellhop_webhook::{Action, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP};
+use bellhop_webhook::{
+    Action, HEADER_CONTENT_DIGEST, HEADER_ID, HEADER_MESSAGE_SIGNATURE, HEADER_SIGNATURE,
+    HEADER_SIGNATURE_INPUT, HEADER_TIMESTAMP, HttpSignature, HttpSigner, MessageRequest,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::{
-    prepared::Prepared,
+    egress::TargetUrl,
+    prepared::{CONTENT_TYPE, Prepared},
     retired::Retired,
     sender::{Exchange, PostRequest, Sender, Timings as SentTimings},
 };
@@ -17,6 +25,7 @@ use crate::{
     domain::{
         cause::Cause,
         delivery::{Attempt, Outcome, Response, Timings, Tried, decide},
+        signatures,
     },
     random::{Random, SharedRandom, bytes},
     store::{Attempted, Claim},
@@ -145,13 +154,21 @@ impl Attempts {
 
         let mut secrets: Vec<&[u8]> = webhook.secrets.iter().map(Vec::as_slice).collect();
         secrets.extend(token_in(outgoing.action, &outgoing.body));
-        let request = PostRequest {
+        let mut request = PostRequest {
             timeout: webhook.timeout,
             secrets: &secrets,
             follow_redirects: webhook.follow_redirects,
             ..PostRequest::new(target, headers, outgoing.body.clone())
         };
-        let exchange = self.sender.post(request).await;
+        let (exchange, signature) = if let Some(signer) = &webhook.http_signer {
+            let signing = HttpSigning::new(signer, outgoing, timestamp, (&self.retired, webhook));
+            let sign = |target: &TargetUrl, headers: &mut HeaderMap| signing.sign(target, headers);
+            request.per_target = Some(&sign);
+            let exchange = self.sender.post(request).await;
+            (exchange, signing.recorded(signature))
+        } else {
+            (self.sender.post(request).await, signature)
+        };
         let retry_after = exchange
             .retry_after
             .as_ref()
@@ -161,6 +178,74 @@ impl Attempts {
             retry_after,
         ))
     }
+}
+
+/// Signs the request of one attempt as a whole, anew wherever a redirect leads.
+struct HttpSigning<'a> {
+    signer: &'a HttpSigner,
+    outgoing: &'a Outgoing,
+    timestamp: i64,
+    /// Whether what signs was retired meanwhile.
+    retired: (&'a Retired, &'a Prepared),
+    /// What was sent last.
+    last: Mutex<Option<HttpSignature>>,
+}
+
+impl<'a> HttpSigning<'a> {
+    const fn new(
+        signer: &'a HttpSigner,
+        outgoing: &'a Outgoing,
+        timestamp: i64,
+        retired: (&'a Retired, &'a Prepared),
+    ) -> Self {
+        Self {
+            signer,
+            outgoing,
+            timestamp,
+            retired,
+            last: Mutex::new(None),
+        }
+    }
+
+    fn sign(&self, target: &TargetUrl, headers: &mut HeaderMap) {
+        let request = MessageRequest {
+            authority: target.host_header().to_str().unwrap_or_default(),
+            path: target.uri().path(),
+            query: target.uri().query(),
+            content_type: CONTENT_TYPE,
+            id: &self.outgoing.message_id,
+            timestamp: self.timestamp,
+            body: &self.outgoing.body,
+        };
+        let (retired, webhook) = self.retired;
+        let sign = || self.signer.sign(&request);
+        // Retired while a redirect was followed: what goes there is not signed, and no receiver takes it.
+        let Some(signed) = retired.sign(webhook.id, webhook.revision, sign) else {
+            return;
+        };
+        for (name, value) in further(&signed) {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        *self.last.lock().expect("no holder panics") = Some(signed);
+    }
+
+    /// What is recorded of all signatures.
+    fn recorded(self, signature: String) -> String {
+        match self.last.into_inner().expect("no holder panics") {
+            Some(signed) => signatures::recorded(signature, &further(&signed)),
+            None => signature,
+        }
+    }
+}
+
+fn further(signed: &HttpSignature) -> [(&'static str, &str); 3] {
+    [
+        (HEADER_CONTENT_DIGEST, &signed.content_digest),
+        (HEADER_SIGNATURE_INPUT, &signed.input),
+        (HEADER_MESSAGE_SIGNATURE, &signed.signature),
+    ]
 }
 
 impl fmt::Debug for Outgoing {
@@ -183,7 +268,9 @@ fn headers(
     let mut texts = Texts::default();
     texts.write(HeaderName::from_static(HEADER_ID), &outgoing.message_id);
     texts.write(HeaderName::from_static(HEADER_TIMESTAMP), timestamp);
-    texts.write(HeaderName::from_static(HEADER_SIGNATURE), signature);
+    if !signature.is_empty() {
+        texts.write(HeaderName::from_static(HEADER_SIGNATURE), signature);
+    }
     texts.write(SEQUENCE, outgoing.sequence);
     texts.write(PREVIOUS, outgoing.previous);
     texts.write(NUMBER, outgoing.number);

@@ -7,19 +7,22 @@ use std::{
     time::Duration,
 };
 
-use bellhop_webhook::{Secret, Signer, SigningKey};
+use bellhop_webhook::{HttpSigner, Secret, Signer, SigningKey};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 
 use crate::{
     delivery::egress::{EgressPolicy, TargetUrl, UrlRefused},
-    domain::{retry::RetrySchedule, webhook::Webhook},
+    domain::{retry::RetrySchedule, signatures::Signature, webhook::Webhook},
     id::WebhookId,
     store::{Store, StoreError},
 };
 
 /// What every request says of its sender.
 pub const USER_AGENT: &str = concat!("bellhop/", env!("CARGO_PKG_VERSION"));
+
+/// What every body is.
+pub const CONTENT_TYPE: &str = "application/json";
 
 /// Most webhooks that are kept ready; beyond it the memory is emptied and fills again.
 const MAX_KEPT: usize = 20_000;
@@ -34,8 +37,10 @@ pub struct Prepared {
     pub target: Result<TargetUrl, UrlRefused>,
     /// What is counted as one host: scheme, name and port. `None` if the URL is refused.
     pub host: Option<Arc<str>>,
-    /// What signs.
+    /// What signs as Standard Webhooks say; with no key if another way was chosen.
     pub signer: Signer,
+    /// What signs the whole request (RFC 9421), if that was chosen.
+    pub http_signer: Option<HttpSigner>,
     /// The headers that are the same in every request.
     pub headers: HeaderMap,
     /// Values of custom headers, which no kept response may contain.
@@ -120,18 +125,17 @@ impl Prepared {
                 headers.append(name, value);
             }
         }
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let target = policy.judge_url(webhook.url.expose());
+        let (signer, http_signer) = signers(webhook, now);
         Self {
             id: webhook.id,
             revision: webhook.revision,
             host: target.as_ref().ok().map(|target| target.origin().into()),
             target,
-            signer: signer(webhook, now),
+            signer,
+            http_signer,
             headers,
             secrets: webhook
                 .headers
@@ -155,15 +159,29 @@ impl Prepared {
     }
 }
 
-fn signer(webhook: &Webhook, now: Timestamp) -> Signer {
+/// What makes the signatures that were chosen, with every secret and key that is active now.
+fn signers(webhook: &Webhook, now: Timestamp) -> (Signer, Option<HttpSigner>) {
     let texts = || {
         webhook
             .active_secrets(now)
             .map(|secret| secret.text.expose())
     };
-    let secrets: Vec<Secret> = texts().filter_map(|text| text.parse().ok()).collect();
-    let keys: Vec<SigningKey> = texts().filter_map(|text| text.parse().ok()).collect();
-    Signer::new(secrets, keys)
+    let secrets = |signature| -> Vec<Secret> {
+        let chosen = webhook.signatures.contains(signature);
+        let chosen = texts().filter(|_| chosen);
+        chosen.filter_map(|text| text.parse().ok()).collect()
+    };
+    let keys = |signature| -> Vec<SigningKey> {
+        let chosen = webhook.signatures.contains(signature);
+        let chosen = texts().filter(|_| chosen);
+        chosen.filter_map(|text| text.parse().ok()).collect()
+    };
+    let (hmac, ed25519) = (Signature::Rfc9421HmacSha256, Signature::Rfc9421Ed25519);
+    let is_http = webhook.signatures.contains(hmac) || webhook.signatures.contains(ed25519);
+    (
+        Signer::new(secrets(Signature::V1), keys(Signature::V1a)),
+        is_http.then(|| HttpSigner::new(secrets(hmac), keys(ed25519))),
+    )
 }
 
 impl fmt::Debug for Prepared {

@@ -31,12 +31,12 @@ impl Retired {
     }
 
     /// Signs, unless the secrets of this revision were retired. Whoever retires them waits for signatures in the making.
-    pub fn sign(
+    pub fn sign<Signature>(
         &self,
         webhook: WebhookId,
         revision: u64,
-        sign: impl FnOnce() -> String,
-    ) -> Option<String> {
+        sign: impl FnOnce() -> Signature,
+    ) -> Option<Signature> {
         let retired = self.0.read().expect("no holder panics");
         (!retired.is_retired(webhook, revision)).then(sign)
     }

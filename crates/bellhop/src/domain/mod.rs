@@ -15,4 +15,5 @@ pub mod operational_mail;
 pub mod replay;
 pub mod retry;
 pub mod secret_text;
+pub mod signatures;
 pub mod webhook;

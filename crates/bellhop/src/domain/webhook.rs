@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::{
     domain::{
         access_token::TokenHash, health::Health, retry::RetrySchedule, secret_text::SecretText,
+        signatures::Signatures,
     },
     id::{ApplicationId, WebhookId},
 };
@@ -50,7 +51,9 @@ pub struct Webhook {
     pub follow_redirects: bool,
     /// Further headers, name and value. Values are secrets.
     pub headers: Vec<(String, SecretText)>,
-    /// What signs, newest first.
+    /// How requests are signed.
+    pub signatures: Signatures,
+    /// What signs, newest first. The newest of a kind has no end. What no signature is made with is kept all the same.
     pub secrets: Vec<WebhookSecret>,
     /// When it was created.
     pub created: Timestamp,
@@ -69,7 +72,7 @@ pub struct WebhookSecret {
     pub text: SecretText,
     /// When it was made.
     pub created: Timestamp,
-    /// Until when it signs; `None` for the newest.
+    /// Until when it signs; `None` for the newest of its kind.
     pub expires: Option<Timestamp>,
 }
 
@@ -114,9 +117,7 @@ impl Webhook {
 
     /// The secrets that sign at this moment, newest first.
     pub fn active_secrets(&self, now: Timestamp) -> impl Iterator<Item = &WebhookSecret> {
-        self.secrets
-            .iter()
-            .filter(move |secret| secret.expires.is_none_or(|until| now < until))
+        self.secrets.iter().filter(move |secret| secret.signs(now))
     }
 }
 
@@ -130,32 +131,24 @@ impl WebhookSecret {
             text
         })
     }
-
-    /// What it begins with: `whsec` or `whsk`.
-    pub fn kind(&self) -> &'static str {
-        if self.text.expose().starts_with("whsk_") {
-            "whsk"
-        } else {
-            "whsec"
-        }
-    }
 }
 
 impl Webhook {
-    /// Makes another secret the newest. Those before sign as well until the overlap ends, or until they were to end
-    /// already; without an overlap they are forgotten, so that no clock that is set back makes them sign again.
+    /// Makes another secret the newest of its kind. Those of that kind before it sign as well until the overlap ends, or
+    /// until they were to end already; without an overlap they are forgotten, so that no clock that is set back makes
+    /// them sign again.
     pub fn rotate_secret(&mut self, text: SecretText, overlap_until: Timestamp, at: Timestamp) {
-        for former in &mut self.secrets {
-            let until = former.expires.unwrap_or(overlap_until);
-            former.expires = Some(until.min(overlap_until));
-        }
-        self.secrets
-            .retain(|former| former.expires.is_some_and(|until| at < until));
         let newest = WebhookSecret {
             text,
             created: at,
             expires: None,
         };
+        let same_kind = |former: &&mut WebhookSecret| former.kind() == newest.kind();
+        for former in self.secrets.iter_mut().filter(same_kind) {
+            let until = former.expires.unwrap_or(overlap_until);
+            former.expires = Some(until.min(overlap_until));
+        }
+        self.secrets.retain(|former| former.signs(at));
         self.secrets.insert(0, newest);
         self.revision += 1;
     }

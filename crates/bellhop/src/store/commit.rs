@@ -17,6 +17,7 @@ use crate::{
         replay::ReplayCommand,
         retry::RetrySchedule,
         secret_text::SecretText,
+        signatures::{SecretKind, SignatureChoice},
         webhook::{ActionFilter, Webhook, WebhookSecret, WebhookState},
     },
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, ReplayId, WebhookId},
@@ -74,7 +75,7 @@ pub enum Write {
         /// Which.
         id: WebhookId,
     },
-    /// Makes a new secret the newest; the others sign until the overlap ends.
+    /// Makes a new secret the newest of its kind; the others of that kind sign until the overlap ends.
     RotateSecret {
         /// Of which webhook.
         id: WebhookId,
@@ -179,6 +180,8 @@ pub struct WebhookPatch {
     pub follow_redirects: Option<bool>,
     /// Further headers.
     pub headers: Option<Vec<(String, SecretText)>>,
+    /// How requests are signed.
+    pub signatures: Option<SignatureChoice>,
 }
 
 /// What was written.
@@ -336,6 +339,7 @@ impl NewWebhook {
             rate_limit: None,
             follow_redirects: false,
             headers: Vec::new(),
+            signatures: SecretKind::of(self.secret.expose()).usual(),
             secrets: vec![WebhookSecret {
                 text: self.secret,
                 created: at,
@@ -377,6 +381,9 @@ impl WebhookPatch {
         set(&mut webhook.rate_limit, self.rate_limit);
         set(&mut webhook.follow_redirects, self.follow_redirects);
         set(&mut webhook.headers, self.headers);
+        if let Some(choice) = self.signatures {
+            choice.apply_to(webhook);
+        }
         if let Some((state, reason)) = self.state {
             // Whoever enables a webhook wants it sent to now.
             if state == WebhookState::Enabled {

@@ -8,6 +8,7 @@ use crate::{
     clock::{from_ms, to_ms},
     domain::{
         secret_text::SecretText,
+        signatures::Signatures,
         webhook::{Webhook, WebhookSecret},
     },
     id::WebhookId,
@@ -96,6 +97,14 @@ pub fn open_secrets(
         expires: row.expires_ms.map(from_ms),
     };
     Ok(rows.into_iter().map(secret).collect())
+}
+
+/// What was chosen for a webhook; its secrets say where nothing was.
+pub fn signatures(chosen: Option<u8>, secrets: &[WebhookSecret]) -> Result<Signatures, StoreError> {
+    match chosen {
+        Some(bits) => Signatures::from_bits(bits).ok_or_else(|| corrupt("webhooks.signatures")),
+        None => Ok(Signatures::of_secrets(secrets)),
+    }
 }
 
 /// The headers of a webhook.

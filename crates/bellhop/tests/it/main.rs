@@ -21,6 +21,7 @@ mod replicas_keys;
 mod retention;
 mod runs_killed;
 mod secret_rotation;
+mod signatures;
 mod store;
 mod support;
 mod tidy;

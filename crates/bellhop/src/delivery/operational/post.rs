@@ -19,6 +19,7 @@ use crate::{
         health::Health,
         retry::RetrySchedule,
         secret_text::SecretText,
+        signatures::SecretKind,
         webhook::{ActionFilter, Webhook, WebhookSecret, WebhookState},
     },
     id::{ApplicationId, WebhookId},
@@ -122,6 +123,7 @@ fn as_webhook(url: SecretText, secret: SecretText, now: Timestamp) -> Webhook {
         rate_limit: None,
         follow_redirects: false,
         headers: Vec::new(),
+        signatures: SecretKind::of(secret.expose()).usual(),
         secrets: vec![WebhookSecret {
             text: secret,
             created: now,

@@ -88,7 +88,12 @@ pub struct PostRequest<'a> {
     pub secrets: &'a [&'a [u8]],
     /// Whether a redirect within the same origin is followed (307 and 308).
     pub follow_redirects: bool,
+    /// Adds the headers that depend on where a request goes, for the first and for each that a redirect leads to.
+    pub per_target: Option<PerTarget<'a>>,
 }
+
+/// See [`PostRequest::per_target`].
+pub type PerTarget<'a> = &'a (dyn Fn(&TargetUrl, &mut HeaderMap) + Sync);
 
 impl<'a> PostRequest<'a> {
     /// With the default limits: 5 s to connect, 15 s for all, 64 KiB read, 4 KiB kept.
@@ -103,6 +108,7 @@ impl<'a> PostRequest<'a> {
             kept: 4 * 1024,
             secrets: &[],
             follow_redirects: false,
+            per_target: None,
         }
     }
 }
@@ -235,9 +241,13 @@ impl Sender {
             target,
             mut headers,
             body,
+            per_target,
             ..
         } = request;
         headers.insert(HOST, target.host_header().clone());
+        if let Some(add) = per_target {
+            add(target, &mut headers);
+        }
         let spare = headers.clone();
         let error = match self
             .send_once(target, headers, body.clone(), flight, seen)

@@ -47,6 +47,7 @@ pub const TABLES: &[Table] = &[
             number("ramp"),
             flag("follow_redirects"),
             number("asked_ms"),
+            small("signatures"),
         ],
     ),
     Table::of(

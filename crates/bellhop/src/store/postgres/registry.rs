@@ -88,9 +88,10 @@ pub async fn create_webhook(alone: &mut Alone<'_>, new: &NewWebhook, at: Timesta
         &webhook,
         "INSERT INTO webhooks (id, application_id, url_sealed, description, actions, profile, state, state_reason, \
          timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
-         not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects) \
+         not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects, \
+         signatures) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23)",
+         $22, $23, $24)",
     )
     .await?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -251,7 +252,7 @@ async fn rewrite_webhook(alone: &Alone<'_>, webhook: Webhook) -> Outcome {
          state = $7, state_reason = $8, timeout_ms = $9, retry_schedule = $10, max_in_flight = $11, \
          rate_limit = $12, headers_sealed = $13, secrets_sealed = $14, created_ms = $15, not_before_ms = $16, \
          revision = $17, failures = $18, failing_since_ms = $19, opened = $20, open_until_ms = $21, ramp = $22, \
-         follow_redirects = $23 WHERE id = $1",
+         follow_redirects = $23, signatures = $24 WHERE id = $1",
     )
     .await?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -293,6 +294,7 @@ async fn write_webhook(alone: &Alone<'_>, webhook: &Webhook, sql: &str) -> Resul
             &webhook.health.open_until.map(to_ms),
             &webhook.health.ramp.map(i64::from),
             &webhook.follow_redirects,
+            &i16::from(webhook.signatures.bits()),
         ],
     )
     .await?;

@@ -24,7 +24,9 @@ use crate::{
     id::{ApplicationId, EnterpriseId, IntegrationId, KeyId, WebhookId},
     store::{
         MessageBody, StoreError, StoredMessage,
-        sealed::{body_row, corrupt, message_body, open_headers, open_secrets, open_url},
+        sealed::{
+            body_row, corrupt, message_body, open_headers, open_secrets, open_url, signatures,
+        },
     },
     vault::Vault,
 };
@@ -34,7 +36,8 @@ pub const NAMED: &str = "id, name, created_ms";
 /// Columns of [`webhook`].
 pub const WEBHOOK: &str = "id, application_id, url_sealed, description, actions, profile, state, state_reason, \
      timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
-     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects";
+     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects, \
+     signatures";
 /// Columns of [`integration`].
 pub const INTEGRATION: &str = "id, application_id, enterprise_id, name, is_enabled, created_ms, canceled_ms, \
      deleted_ms, sequence, service_id, service_name, token_hash, previous_token_hash, previous_token_until_ms";
@@ -174,6 +177,8 @@ pub fn webhook(row: &Row, vault: &Vault) -> Read<Webhook> {
         .collect();
     let schedule = schedule.and_then(|waits| RetrySchedule::try_new(waits).ok());
     let headers: Option<&[u8]> = get(row, 12)?;
+    let secrets = open_secrets(vault, id, get(row, 13)?)?;
+    let chosen = get::<Option<i16>>(row, 23)?.map(|bits| bits as u8);
     let actions = u8::try_from(get::<i16>(row, 4)?).map_err(|_| damaged(row, 4))?;
     Ok(Webhook {
         id,
@@ -190,7 +195,8 @@ pub fn webhook(row: &Row, vault: &Vault) -> Read<Webhook> {
         rate_limit: number_or_null(row, 11)?,
         follow_redirects: get(row, 22)?,
         headers: headers.map_or(Ok(Vec::new()), |sealed| open_headers(vault, id, sealed))?,
-        secrets: open_secrets(vault, id, get(row, 13)?)?,
+        signatures: signatures(chosen, &secrets)?,
+        secrets,
         created: moment(row, 14)?,
         not_before: moment_or_null(row, 15)?,
         revision: number(row, 16)?,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1. Twins of those of the embedded database.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("../../../../../migrations/postgres/0001_initial.sql"),
     include_str!("../../../../../migrations/postgres/0002_retention.sql"),
     include_str!("../../../../../migrations/postgres/0003_operational_messages.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../../../../../migrations/postgres/0009_moves.sql"),
     include_str!("../../../../../migrations/postgres/0010_erasure.sql"),
     include_str!("../../../../../migrations/postgres/0011_key_rotation.sql"),
+    include_str!("../../../../../migrations/postgres/0012_signatures.sql"),
 ];
 
 /// Names the lock under which replicas migrate one after the other. Any number; this one spells "bellhop".

@@ -288,9 +288,9 @@ fn insert_webhook(
             "INSERT OR REPLACE INTO webhooks (id, application_id, url_sealed, description, actions, profile, state, \
              state_reason, timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, \
              created_ms, not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, \
-             follow_redirects, asked_ms) \
+             follow_redirects, signatures, asked_ms) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-             ?21, ?22, ?23, (SELECT asked_ms FROM webhooks WHERE id = ?1))",
+             ?21, ?22, ?23, ?24, (SELECT asked_ms FROM webhooks WHERE id = ?1))",
         )?
         .execute(params![
             webhook.id,
@@ -316,6 +316,7 @@ fn insert_webhook(
             webhook.health.open_until.map(to_ms),
             webhook.health.ramp,
             webhook.follow_redirects,
+            webhook.signatures.bits(),
         ])
 }
 

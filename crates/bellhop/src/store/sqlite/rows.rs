@@ -22,7 +22,7 @@ use crate::{
     id::WebhookId,
     store::{
         MessageBody, StoreError, StoredMessage,
-        sealed::{corrupt, message_body, open_headers, open_secrets},
+        sealed::{corrupt, message_body, open_headers, open_secrets, signatures},
     },
     vault::Vault,
 };
@@ -34,7 +34,8 @@ pub const NAMED: &str = "id, name, created_ms";
 /// Columns of [`webhook`].
 pub const WEBHOOK: &str = "id, application_id, url_sealed, description, actions, profile, state, state_reason, \
      timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
-     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects";
+     not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects, \
+     signatures";
 /// Columns of [`health`]; the same are together in [`WEBHOOK`].
 pub const HEALTH: &str = "failures, failing_since_ms, opened, open_until_ms, ramp";
 /// Columns of [`integration`].
@@ -77,6 +78,7 @@ pub fn webhook(row: &Row<'_>, vault: &Vault) -> Result<Webhook, StoreError> {
     let waits =
         serde_json::from_str(&retry_schedule).map_err(|_| corrupt("webhooks.retry_schedule"))?;
     let headers: Option<Vec<u8>> = row.get(12)?;
+    let secrets = open_secrets(vault, id, &row.get::<_, Vec<u8>>(13)?)?;
     Ok(Webhook {
         id,
         application_id: row.get(1)?,
@@ -93,7 +95,8 @@ pub fn webhook(row: &Row<'_>, vault: &Vault) -> Result<Webhook, StoreError> {
         rate_limit: row.get(11)?,
         follow_redirects: row.get(22)?,
         headers: headers.map_or(Ok(Vec::new()), |sealed| open_headers(vault, id, &sealed))?,
-        secrets: open_secrets(vault, id, &row.get::<_, Vec<u8>>(13)?)?,
+        signatures: signatures(row.get(23)?, &secrets)?,
+        secrets,
         created: from_ms(row.get(14)?),
         not_before: row.get::<_, Option<i64>>(15)?.map(from_ms),
         revision: row.get(16)?,

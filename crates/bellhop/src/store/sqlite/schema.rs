@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../../../../../migrations/sqlite/0009_moves.sql"),
     include_str!("../../../../../migrations/sqlite/0010_erasure.sql"),
     include_str!("../../../../../migrations/sqlite/0011_key_rotation.sql"),
+    include_str!("../../../../../migrations/sqlite/0012_signatures.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.

@@ -169,7 +169,8 @@ impl Things {
         let path = format!("/v1/enterprises/{enterprise}");
         let put = app.operator(Method::PUT, &path);
         put.json(&json!({ "Name": name })).send().await.expect(201);
-        let webhook = text(&app.webhook(&application, json!({})).await["Id"]);
+        let settings = json!({ "Signatures": ["v1", "v1a"] });
+        let webhook = text(&app.webhook(&application, settings).await["Id"]);
         let integration = json!({
             "ApplicationId": application, "EnterpriseId": enterprise, "Name": "x"
         });
@@ -211,7 +212,7 @@ impl Things {
         match path.split('/').nth(2).unwrap_or_default() {
             "enterprises" => &self.enterprise,
             "applications" => &self.application,
-            "webhooks" => &self.webhook,
+            "webhooks" | "bellhop" => &self.webhook,
             "integrations" => &self.integration,
             "deliveries" => &self.delivery,
             "replays" => &self.replay,
@@ -288,6 +289,7 @@ pub fn body_of(operation: &Described, things: &Things) -> String {
         "live"
         | "ready"
         | "readMetrics"
+        | "readPublicKeys"
         | "getEnterprise"
         | "listEnterprises"
         | "updateApplication"

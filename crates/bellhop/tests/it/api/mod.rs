@@ -13,4 +13,5 @@ mod probes;
 mod problems;
 mod replays;
 mod secrets;
+mod signatures;
 mod webhooks;

@@ -11,7 +11,7 @@ use std::{
 use bellhop::delivery::operational::Encryption;
 use serde_json::{Value, json};
 
-use crate::support::{mail_server, mail_server::Setup, operating};
+use crate::support::{mail_server, mail_server::Setup, operating, python};
 
 /// Listens, says at which port, and then what it took, as JSON lines.
 const SERVER: &str = r#"
@@ -72,28 +72,9 @@ impl Drop for Judge {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a switch of this test, not a setting"
-)]
-fn is_required() -> bool {
-    std::env::var_os("REQUIRE_PYTHON_RECEIVER").is_some_and(|value| value == "1")
-}
-
-fn has_library() -> bool {
-    let mut python = Command::new("python3");
-    python.args(["-c", "import aiosmtpd"]).stderr(Stdio::null());
-    python.status().is_ok_and(|status| status.success())
-}
-
 #[tokio::test]
 async fn a_mail_server_of_others_takes_it_and_reads_it() {
-    if !has_library() {
-        assert!(
-            !is_required(),
-            "python3 has no aiosmtpd: pip install aiosmtpd"
-        );
-        eprintln!("skipped: python3 has no aiosmtpd");
+    if !python::has_library("aiosmtpd", "aiosmtpd") {
         return;
     }
     let mut judge = Judge::start();

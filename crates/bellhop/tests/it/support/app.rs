@@ -155,6 +155,7 @@ impl TestApp {
             metrics: Arc::new(Metrics::new()),
             key_rates,
             secret_overlap: Duration::from_hours(24),
+            public_url: Some("https://bellhop.example".into()),
         });
         Self {
             router: api::router(api.clone()),

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod mail_server;
 pub mod operating;
 pub mod place;
+pub mod python;
 pub mod random;
 pub mod receiver;
 pub mod sending;

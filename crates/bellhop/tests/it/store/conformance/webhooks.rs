@@ -7,7 +7,10 @@ use bellhop::{
         delivery::DeliveryState,
         retry::{RetrySchedule, later},
         secret_text::SecretText,
-        webhook::{ActionFilter, DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, WebhookState},
+        signatures::{SecretKind, Signature, SignatureChoice, Signatures},
+        webhook::{
+            ActionFilter, DEFAULT_MAX_IN_FLIGHT, DEFAULT_TIMEOUT, WebhookSecret, WebhookState,
+        },
     },
     id::{ApplicationId, WebhookId},
     store::{CommitError, NewWebhook, Noun, Page, Recorded, WebhookPatch, Write, Written},
@@ -50,6 +53,7 @@ pub async fn a_webhook_begins_with_the_defaults<D: Database>(world: World<D>) {
     assert_eq!((webhook.rate_limit, webhook.not_before), (None, None));
     assert!(!webhook.follow_redirects);
     assert_eq!(webhook.headers, []);
+    assert_eq!(webhook.signatures, SecretKind::Shared.usual());
     assert_eq!(webhook.secrets.len(), 1);
     assert_eq!(webhook.secrets[0].text.expose(), "whsec_first");
     assert_eq!(webhook.created, world.now());
@@ -68,12 +72,22 @@ pub async fn every_setting_is_kept<D: Database>(mut world: World<D>) {
         rate_limit: Some(Some(9)),
         follow_redirects: Some(true),
         headers: Some(vec![("x-key".into(), SecretText::new("secret"))]),
+        signatures: Some(SignatureChoice {
+            signatures: Signatures::of(&Signature::ALL).unwrap(),
+            spare: vec![WebhookSecret {
+                text: SecretText::new("whsk_spare"),
+                created: world.now(),
+                expires: None,
+            }],
+        }),
     };
     let new = new_webhook(&world, settings.clone());
     let created = new.id;
     let expected = new.clone().into_webhook(world.now());
     world.write(Write::CreateWebhook(Box::new(new))).await;
     assert_eq!(world.webhook(created).await, expected);
+    assert_eq!(expected.signatures.iter().count(), 4);
+    assert_eq!(expected.secrets[0].text.expose(), "whsk_spare");
 
     let updated = world.new_webhook().await;
     let mut expected_update = world.webhook(updated).await;
@@ -157,6 +171,37 @@ pub async fn secrets_overlap_when_rotated<D: Database>(world: World<D>) {
     assert_eq!(told().await, ["whsec_third"]);
     world.write(rotate("whsec_fourth")).await;
     assert_eq!(world.webhook(id).await.secrets.len(), 2);
+}
+
+pub async fn each_kind_of_secret_is_rotated_apart<D: Database>(world: World<D>) {
+    let new = new_webhook(&world, WebhookPatch::default());
+    let id = new.id;
+    world.write(Write::CreateWebhook(Box::new(new))).await;
+    let hour = Duration::from_hours(1);
+    let rotate = async |secret: &str| {
+        world
+            .write(Write::RotateSecret {
+                id,
+                secret: SecretText::new(secret),
+                overlap_until: later(world.now(), hour),
+            })
+            .await;
+    };
+    let told = async || -> Vec<String> {
+        let webhook = world.webhook(id).await;
+        let active = webhook.active_secrets(world.now());
+        active
+            .map(|secret| secret.text.expose().to_owned())
+            .collect()
+    };
+    rotate("whsk_first").await;
+    rotate("whsk_second").await;
+    assert_eq!(told().await, ["whsk_second", "whsk_first", "whsec_first"]);
+    world.clock.advance(hour);
+    assert_eq!(told().await, ["whsk_second", "whsec_first"]);
+    rotate("whsec_second").await;
+    world.clock.advance(hour);
+    assert_eq!(told().await, ["whsec_second", "whsk_second"]);
 }
 
 pub async fn an_id_is_taken_once<D: Database>(world: World<D>) {

@@ -10,6 +10,7 @@ use bellhop::{
         integration::{Command, NewIntegration},
         operational::Destination,
         secret_text::SecretText,
+        signatures::{Signature, SignatureChoice, Signatures},
         webhook::WebhookState,
     },
     id::{IntegrationId, WebhookId},
@@ -57,6 +58,10 @@ fn every_setting() -> WebhookPatch {
         rate_limit: Some(Some(50)),
         follow_redirects: Some(true),
         headers: Some(vec![("x-tenant".into(), SecretText::new("hush"))]),
+        signatures: Some(SignatureChoice {
+            signatures: Signatures::of(&[Signature::Rfc9421HmacSha256]).unwrap(),
+            spare: vec![],
+        }),
         ..WebhookPatch::default()
     }
 }

@@ -383,14 +383,17 @@ impl State {
 
 fn rotate(webhook: &mut Webhook, newest: WebhookSecret, overlap_until: Timestamp, at: Timestamp) {
     let former = std::mem::take(&mut webhook.secrets);
+    let is_pair = newest.text.expose().starts_with("whsk_");
     webhook.secrets.push(newest);
     for mut secret in former {
         if secret.expires.is_some_and(|until| until <= at) {
             continue;
         }
-        let until = secret.expires.unwrap_or(overlap_until);
-        secret.expires = Some(until.min(overlap_until));
-        if secret.expires > Some(at) {
+        if secret.text.expose().starts_with("whsk_") == is_pair {
+            let until = secret.expires.unwrap_or(overlap_until);
+            secret.expires = Some(until.min(overlap_until));
+        }
+        if secret.expires.is_none_or(|until| until > at) {
             webhook.secrets.push(secret);
         }
     }
