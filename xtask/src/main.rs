@@ -2,6 +2,7 @@
 
 mod check;
 mod faults;
+mod fuzz;
 mod openapi;
 mod outside;
 mod place;
@@ -49,6 +50,8 @@ enum Command {
     Faults(faults::Options),
     /// Build what is published: a binary that everybody can build again, a bill of materials, check sums
     Release(release::Options),
+    /// Fuzz: URLs, signatures, Retry-After, bodies (needs a nightly toolchain and cargo-fuzz)
+    Fuzz(fuzz::Options),
     /// Write `openapi.json` from what the server says of itself
     Openapi {
         /// Only compare, and fail when the file is not what the server says
@@ -90,6 +93,7 @@ fn obey(command: Command) -> anyhow::Result<bool> {
         Command::Bench { arguments } => outside::run(&arguments),
         Command::Faults(options) => faults::run(&options),
         Command::Release(options) => release::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Openapi { check } => openapi::run(check),
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: sets up what tests need, runs them all, and says what did not run and why.
 
+use std::path::Path;
 use std::process::Command;
 
 use clap::Args;
@@ -43,6 +44,14 @@ pub fn run(options: &Options, summary: &mut Summary) {
         })
     });
     let python = python.ok();
+    let schemathesis = tools::schemathesis(options.offline);
+    summary.step("schemathesis", || {
+        Ok(match &schemathesis {
+            Ok(program) => Outcome::Passed(program.display().to_string()),
+            Err(advice) => Outcome::Skipped(format!("the API is not judged by it: {advice}")),
+        })
+    });
+    let schemathesis = schemathesis.ok();
     let cluster = cluster(options.offline);
     summary.step("postgresql", || Ok(told(&cluster, options.offline)));
     let cluster = cluster.ok();
@@ -79,7 +88,8 @@ pub fn run(options: &Options, summary: &mut Summary) {
     });
     // Last, so that its own summary is what one sees last.
     summary.step("tests", || {
-        tests(nextest.is_ok(), python.as_ref(), cluster.as_ref())
+        let judges = (python.as_ref(), schemathesis.as_deref());
+        tests(nextest.is_ok(), judges, cluster.as_ref())
     });
 }
 
@@ -162,7 +172,7 @@ fn cluster(offline: bool) -> Result<Place, String> {
 
 fn tests(
     nextest: bool,
-    python: Option<&Python>,
+    (python, schemathesis): (Option<&Python>, Option<&Path>),
     cluster: Option<&Place>,
 ) -> anyhow::Result<Outcome> {
     let mut command = if nextest {
@@ -179,6 +189,9 @@ fn tests(
         if let Some(folder) = &python.folder {
             command.env("PATH", tools::path_with(folder)?);
         }
+    }
+    if let Some(program) = schemathesis {
+        command.env("TEST_SCHEMATHESIS", program);
     }
     judged(&mut command, nextest)
 }

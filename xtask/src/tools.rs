@@ -21,6 +21,9 @@ const PYTHON_PACKAGES: [&str; 3] = [
 /// What these are to Python.
 const PYTHON_MODULES: &str = "import standardwebhooks, http_message_signatures, aiosmtpd";
 
+/// What judges the API by its OpenAPI document, as on PyPI. It needs much, so it has an environment of its own.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
 /// PyPI is asked only once, for one small package and what it needs.
 const INSTALL_LIMIT: Duration = Duration::from_mins(3);
 
@@ -106,7 +109,7 @@ pub fn python(offline: bool) -> Result<Python, String> {
         if offline {
             return Err(format!("{packages} from PyPI is missing; {advice}"));
         }
-        install(&folder).map_err(|error| {
+        install(&folder, &PYTHON_PACKAGES).map_err(|error| {
             format!("{packages} from PyPI could not be set up ({error:#}); {advice}")
         })?;
     }
@@ -116,11 +119,36 @@ pub fn python(offline: bool) -> Result<Python, String> {
     })
 }
 
+/// Finds schemathesis, in the environment of its own or in the path, or makes that environment.
+pub fn schemathesis(offline: bool) -> Result<PathBuf, String> {
+    let folder = place::tools()
+        .map_err(|error| format!("{error:#}"))?
+        .join("schemathesis");
+    let own = folder.join("bin/st");
+    let is_there = |program: &Path| {
+        let version = run::first_line(Command::new(program).arg("--version"));
+        version.is_some_and(|version| version.contains(' '))
+    };
+    for program in [&own, &PathBuf::from("st")] {
+        if is_there(program) {
+            return Ok(program.clone());
+        }
+    }
+    let advice = format!("get it: python3 -m pip install {SCHEMATHESIS}");
+    if offline {
+        return Err(format!("{SCHEMATHESIS} from PyPI is missing; {advice}"));
+    }
+    install(&folder, &[SCHEMATHESIS]).map_err(|error| {
+        format!("{SCHEMATHESIS} from PyPI could not be set up ({error:#}); {advice}")
+    })?;
+    Ok(own)
+}
+
 fn has_library(python: OsString) -> bool {
     run::first_line(Command::new(python).args(["-c", PYTHON_MODULES])).is_some()
 }
 
-fn install(folder: &Path) -> anyhow::Result<()> {
+fn install(folder: &Path, packages: &[&str]) -> anyhow::Result<()> {
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv"]).arg(folder);
     finish(
@@ -136,7 +164,7 @@ fn install(folder: &Path) -> anyhow::Result<()> {
         "--disable-pip-version-check",
     ])
     .args(["--retries", "1", "--timeout", "15"])
-    .args(PYTHON_PACKAGES);
+    .args(packages);
     finish(&mut pip, "pip cannot install it")
 }
 

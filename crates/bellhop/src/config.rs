@@ -59,6 +59,8 @@ pub struct Config {
     pub max_in_flight: usize,
     /// Most requests at one time to one host.
     pub max_in_flight_per_host: usize,
+    /// Most requests a second with one application's key; `None`: no limit.
+    pub application_key_rate: Option<u32>,
     /// How long requests in flight may take to end when the process is told to stop.
     pub drain: Duration,
     /// What is logged and how.
@@ -199,6 +201,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         },
         max_in_flight: reader.read("max_in_flight", values::count(1..=65_536))?,
         max_in_flight_per_host: reader.read("max_in_flight_per_host", values::count(1..=65_536))?,
+        application_key_rate: reader.read("application_key_rate", values::rate)?,
         drain: reader.read("drain_seconds", values::seconds(0..=600))?,
         log: Log {
             filter: reader.read("log", values::log_filter)?,

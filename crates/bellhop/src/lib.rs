@@ -14,6 +14,8 @@ pub mod config;
 pub mod delivery;
 pub mod domain;
 pub mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod id;
 pub mod lifecycle;
 pub mod random;

@@ -61,6 +61,7 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Checks), ApiError> 
 fn diagnose<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Checks), ApiError> {
     let mut value: Value =
         serde_json::from_slice(bytes).map_err(|error| malformed(bytes, &error))?;
+    with_whole_numbers(&mut value);
     let mut checks = Checks::default();
     if let Some(duplicate) = duplicate_member::<T>(bytes) {
         checks.push(duplicate);
@@ -78,6 +79,22 @@ fn diagnose<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Checks), ApiError> 
         }
     }
     Err(checks.into_error())
+}
+
+/// To JSON Schema 222.0 is an integer, so it is one here. Found by schemathesis.
+fn with_whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|_| number.is_f64());
+            // Larger ones are not exact, and beyond every limit here.
+            if let Some(whole) = whole.filter(|whole| whole.fract() == 0.0 && whole.abs() < 1e15) {
+                *number = (whole as i64).into();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(with_whole_numbers),
+        Value::Object(members) => members.values_mut().for_each(with_whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 fn malformed(bytes: &[u8], error: &serde_json::Error) -> ApiError {

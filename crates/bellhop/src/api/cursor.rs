@@ -37,6 +37,19 @@ pub fn write(list: List, position: Uuid) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// What every cursor of this list looks like, as a regular expression: 17 bytes in base64, of which the first is the list.
+pub fn pattern(list: List) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let kind = list as usize;
+    let first = char::from(DIGITS[kind >> 2]);
+    let second: String = DIGITS[(kind & 3) << 4..][..16]
+        .iter()
+        .map(|digit| char::from(*digit))
+        .collect();
+    let second = second.replace('-', "\\-");
+    format!("^{first}[{second}][A-Za-z0-9_\\-]{{20}}[AEIMQUYcgkosw048]$")
+}
+
 /// Reads a cursor of this list.
 pub fn read(list: List, text: &str) -> Result<Uuid, ApiError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();

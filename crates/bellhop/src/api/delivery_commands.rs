@@ -21,7 +21,8 @@ use crate::{
     store::{Noun, Write, Written},
 };
 
-const MAX_REASON: usize = 500;
+/// The longest reason in characters.
+pub const MAX_REASON: usize = 500;
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Why a delivery is given up.

@@ -92,6 +92,14 @@ impl Call {
         self.method == Method::POST && self.headers.contains_key(HEADER)
     }
 
+    /// Refuses a header that has not its form, also where it does nothing.
+    pub fn check_idempotency_key(&self) -> Result<(), ApiError> {
+        if self.is_idempotent() {
+            self.idempotency_key()?;
+        }
+        Ok(())
+    }
+
     fn fly(&self) -> Result<Option<([u8; 32], Flying)>, ApiError> {
         if !self.is_idempotent() {
             return Ok(None);

@@ -54,11 +54,18 @@ pub async fn list(call: Call) -> Result<Reply, ApiError> {
     let page = PageRequest::read(List::Messages, &mut query)?;
     query.finish()?;
     let integration = find(&call).await?;
-    let after = page.after().map_or(0, |position| position.as_u128() as u64);
+    let after = page.after().map_or(0, sequence_of);
     let limit = page.page().limit;
     let found = call.store().messages(integration.id, after, limit).await?;
     let position = |each: &StoredMessage| Uuid::from_u128(each.sequence.into());
     Ok(page.reply(found, position, MessageObject::from))
+}
+
+/// The sequence that a cursor stands for. A cursor that nobody was given may be beyond every sequence that a store can keep:
+/// then nothing comes after it.
+fn sequence_of(position: Uuid) -> u64 {
+    const MOST: u64 = i64::MAX as u64;
+    u64::try_from(position.as_u128()).map_or(MOST, |sequence| sequence.min(MOST))
 }
 
 impl From<StoredMessage> for MessageObject {

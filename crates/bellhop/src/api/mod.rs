@@ -30,6 +30,8 @@ mod delivery_commands;
 mod docs;
 mod enterprises;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod idempotency;
 mod integration_commands;
 mod integrations;
@@ -38,6 +40,7 @@ mod keys;
 mod messages;
 mod objects;
 mod openapi;
+mod openapi_limits;
 mod openapi_messages;
 mod operational_messages;
 mod overlap;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{body::Object, checks::Checks};
 
 /// Longest e-mail address (RFC 5321 section 4.5.3.1.3, without the angle brackets).
-const MAX_EMAIL: usize = 254;
+pub const MAX_EMAIL: usize = 254;
 
 /// The person who asks for the action.
 #[derive(Deserialize, ToSchema)]

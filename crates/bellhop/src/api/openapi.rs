@@ -9,9 +9,9 @@ use utoipa::OpenApi;
 
 use super::{
     ApiError, Reply, applications, deliveries, delivery_commands, enterprises, error,
-    integration_commands, integrations, introspect, keys, messages, openapi_messages,
-    operational_messages, probes, public_keys, replays, routes, state::ApiState, webhook_commands,
-    webhooks,
+    integration_commands, integrations, introspect, keys, messages, openapi_limits,
+    openapi_messages, operational_messages, probes, public_keys, replays, routes, state::ApiState,
+    webhook_commands, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -118,6 +118,7 @@ fn complete() -> Value {
             "description": "An API key, bhk_… . Its scope is operator, application or introspect."
         }
     });
+    openapi_limits::tighten(&mut document);
     openapi_messages::add(&mut document);
     document
 }
@@ -144,7 +145,7 @@ fn complete_operation(route: &routes::RouteInfo, operation: &mut Map<String, Val
             "required": false,
             "description": "1 to 255 visible ASCII characters. The same request with the same key is done once \
                             and gets the same answer for 24 hours.",
-            "schema": { "type": "string", "maxLength": 255 }
+            "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": openapi_limits::VISIBLE }
         });
         let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
         if let Some(parameters) = parameters.as_array_mut() {

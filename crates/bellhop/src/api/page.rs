@@ -15,7 +15,7 @@ use crate::store::Page;
 /// Items of a page unless told otherwise.
 const DEFAULT_LIMIT: u32 = 100;
 /// Most items of a page.
-const MAX_LIMIT: u32 = 1000;
+pub const MAX_LIMIT: u32 = 1000;
 
 /// The page that a caller wants.
 #[derive(Debug, Clone, Copy)]

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
     MAX_BODY_BYTES, call::Call, callers::Caller, code::Code, error::ApiError, preconditions,
-    reply::Reply, routes::RouteInfo, state::ApiState,
+    rate::Standing, reply::Reply, routes::RouteInfo, state::ApiState,
 };
 
 /// The header with the request's id.
@@ -33,6 +33,8 @@ struct Visit {
     begun: Instant,
     request_id: String,
     known: Option<HeaderValue>,
+    /// How the key stands that was asked with, if it is limited.
+    standing: Option<Standing>,
 }
 
 /// A route that answers callers with a key.
@@ -47,8 +49,9 @@ where
             let handler = handler.clone();
             async move {
                 let (parts, body) = request.into_parts();
-                let visit = Visit::begin(&api, &parts.headers);
-                let answered = match admit(route, &api, parts, &path, body).await {
+                let mut visit = Visit::begin(&api, &parts.headers);
+                let admitted = admit(route, &api, parts, &path, body, &mut visit.standing);
+                let answered = match admitted.await {
                     Ok(call) => handler(call).await,
                     Err(error) => Err(error),
                 };
@@ -96,6 +99,7 @@ async fn admit(
     parts: Parts,
     path: &PathParts,
     body: Body,
+    standing: &mut Option<Standing>,
 ) -> Result<Call, ApiError> {
     let now = api.lifecycle().now();
     let caller = api
@@ -113,8 +117,15 @@ async fn admit(
             ),
         ));
     }
-    within_rate(api, &caller)?;
-    Ok(Call {
+    *standing = take_from_rate(api, &caller);
+    if let Some(refused) = standing.filter(|standing| standing.wait_s > 0) {
+        let Standing {
+            per_second, wait_s, ..
+        } = refused;
+        let detail = format!("This key may ask {per_second} times a second; wait {wait_s} s.");
+        return Err(ApiError::new(Code::TooManyRequests, detail).with_retry_after(wait_s));
+    }
+    let call = Call {
         body: read_body(&parts.headers, body).await?,
         api: api.clone(),
         caller,
@@ -122,23 +133,14 @@ async fn admit(
         uri: parts.uri,
         headers: parts.headers,
         path_id: first(path),
-    })
+    };
+    call.check_idempotency_key()?;
+    Ok(call)
 }
 
-fn within_rate(api: &ApiState, caller: &Caller) -> Result<(), ApiError> {
-    let Some(per_second) = api.options.key_rates.of(caller.scope) else {
-        return Ok(());
-    };
-    caller
-        .bucket
-        .take(api.elapsed_ns(), per_second)
-        .map_err(|wait| {
-            ApiError::new(
-                Code::TooManyRequests,
-                format!("This key may ask {per_second} times a second; wait {wait} s."),
-            )
-            .with_retry_after(wait)
-        })
+fn take_from_rate(api: &ApiState, caller: &Caller) -> Option<Standing> {
+    let per_second = api.options.key_rates.of(caller.scope)?;
+    Some(caller.bucket.take(api.elapsed_ns(), per_second))
 }
 
 async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
@@ -182,6 +184,7 @@ impl Visit {
             begun: Instant::now(),
             request_id: given_request_id(headers).unwrap_or_else(|| api.request_id()),
             known: headers.get(header::IF_NONE_MATCH).cloned(),
+            standing: None,
         }
     }
 
@@ -238,6 +241,7 @@ impl Visit {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         );
+        headers.extend(self.standing.map(Standing::headers).into_iter().flatten());
         if let Ok(id) = HeaderValue::try_from(self.request_id) {
             headers.insert(REQUEST_ID, id);
         }

@@ -17,11 +17,12 @@ use crate::{
 
 /// The longest URL in bytes.
 const MAX_URL_BYTES: usize = 2048;
-const MAX_DESCRIPTION: usize = 500;
+/// The longest description in characters.
+pub const MAX_DESCRIPTION: usize = 500;
 /// The longest time-out of an exchange.
-const MAX_TIMEOUT_SECONDS: u32 = 60;
+pub const MAX_TIMEOUT_SECONDS: u32 = 60;
 /// The highest rate that a webhook may be limited to: above it, leave the limit out.
-const MAX_RATE: u32 = 10_000;
+pub const MAX_RATE: u32 = 10_000;
 
 /// A webhook to create.
 #[derive(Deserialize, ToSchema)]

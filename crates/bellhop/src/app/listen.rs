@@ -14,12 +14,31 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-/// Most connections at a time; more wait in the system's queue.
-const MAX_CONNECTIONS: usize = 10_000;
-/// How long the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// The longest head of a request, in bytes.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+use super::impatient::Impatient;
+
+/// What connections may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most at a time; more wait in the system's queue.
+    pub connections: usize,
+    /// How long the head of a request may take; a connection that is kept open waits no longer for the next one.
+    pub head: Duration,
+    /// The longest head of a request, in bytes. It has at most 100 headers; both are answered with 431.
+    pub head_bytes: usize,
+    /// How long the client may be behind with reading what it was answered.
+    pub answer: Duration,
+}
+
+impl Bounds {
+    /// Those of the server.
+    pub const STANDARD: Self = Self {
+        connections: 10_000,
+        head: Duration::from_secs(15),
+        head_bytes: 32 * 1024,
+        answer: Duration::from_mins(1),
+    };
+}
+
 /// How long to wait after the system refused a connection: it has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,15 +46,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    bounds: Bounds,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES);
+        .header_read_timeout(bounds.head)
+        .max_buf_size(bounds.head_bytes);
     tokio::pin!(stop);
     loop {
         let (stream, place) = tokio::select! {
@@ -43,7 +63,8 @@ pub async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Impatient::new(stream, bounds.answer));
+        let connection = graceful.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
             // A connection that breaks is the client's affair.
             let _ = connection.await;
@@ -81,5 +102,130 @@ async fn accept(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        sync::oneshot,
+        time::{Instant, timeout},
+    };
+
+    use super::*;
+
+    const SHORT: Bounds = Bounds {
+        connections: 2,
+        head: Duration::from_millis(300),
+        answer: Duration::from_millis(300),
+        ..Bounds::STANDARD
+    };
+    /// Far more than it takes, for machines that are busy.
+    const WITHIN: Duration = Duration::from_secs(20);
+
+    struct Listening {
+        address: std::net::SocketAddr,
+        stop: oneshot::Sender<()>,
+        serving: tokio::task::JoinHandle<()>,
+    }
+
+    impl Listening {
+        async fn start(bounds: Bounds) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let much = || async { vec![b'x'; 32 * 1024 * 1024] };
+            let router = Router::new()
+                .route("/", get(|| async { "hello" }))
+                .route("/much", get(much));
+            let (stop, stopped) = oneshot::channel::<()>();
+            let serving = tokio::spawn(serve(
+                listener,
+                router,
+                bounds,
+                async {
+                    let _ = stopped.await;
+                },
+                WITHIN,
+            ));
+            Self {
+                address,
+                stop,
+                serving,
+            }
+        }
+
+        async fn ask(&self, request: &str) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            stream
+        }
+
+        async fn stop(self) {
+            self.stop.send(()).unwrap();
+            timeout(WITHIN, self.serving).await.unwrap().unwrap();
+        }
+    }
+
+    /// Reads until the server closes; what came, and how long it took.
+    async fn to_its_end(stream: &mut TcpStream) -> (usize, Duration) {
+        let began = Instant::now();
+        let mut all = Vec::new();
+        // A connection that is reset has ended as well.
+        let _ = timeout(WITHIN, stream.read_to_end(&mut all)).await.unwrap();
+        (all.len(), began.elapsed())
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_end_ends_the_connection() {
+        let listening = Listening::start(SHORT).await;
+        for begun in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\nx-a: b\r\n"] {
+            let mut stream = listening.ask(begun).await;
+            let (_, took) = to_its_end(&mut stream).await;
+            assert!(took >= SHORT.head / 2, "{took:?}");
+        }
+        // Nor may it come byte by byte.
+        let mut stream = listening.ask("GET / HTTP/1.1\r\n").await;
+        let began = Instant::now();
+        while stream.write_all(b"x: y\r\n").await.is_ok() {
+            assert!(began.elapsed() < WITHIN);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        listening.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_kept_and_not_used_ends() {
+        let listening = Listening::start(SHORT).await;
+        let mut stream = listening.ask("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let (came, _) = to_its_end(&mut stream).await;
+        assert!(came > "hello".len());
+        listening.stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_ends_the_connection() {
+        let listening = Listening::start(SHORT).await;
+        let mut stream = listening.ask("GET /much HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        // Nothing is read until the server has long lost its patience.
+        tokio::time::sleep(SHORT.answer * 4).await;
+        let (came, _) = to_its_end(&mut stream).await;
+        assert!(came < 32 * 1024 * 1024, "{came}");
+        listening.stop().await;
+    }
+
+    #[tokio::test]
+    async fn more_connections_than_there_is_room_for_wait_their_turn() {
+        let listening = Listening::start(SHORT).await;
+        let _hanging = [listening.ask("GET").await, listening.ask("GET").await];
+        let began = Instant::now();
+        let mut third = listening
+            .ask("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await;
+        let (came, _) = to_its_end(&mut third).await;
+        // The first two have ended by then: for their slowness, not for their number.
+        assert!(came > "hello".len() && began.elapsed() >= SHORT.head / 2);
+        listening.stop().await;
     }
 }

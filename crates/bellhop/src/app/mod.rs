@@ -5,7 +5,10 @@ use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch};
 
-use self::{observe::Observe, operational::Operator, test_sender::WebhookTest, upkeep::Upkeep};
+use self::{
+    listen::Bounds, observe::Observe, operational::Operator, test_sender::WebhookTest,
+    upkeep::Upkeep,
+};
 use crate::{
     api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, RetireSecrets},
     clock::{SharedClock, SystemClock},
@@ -29,6 +32,7 @@ use crate::{
     telemetry::Metrics,
 };
 
+mod impatient;
 mod keys;
 mod listen;
 mod observe;
@@ -128,7 +132,7 @@ impl App {
             former_operator_keys: secrets.former_operator_keys.iter().map(hash).collect(),
             are_keys_shared: is_shared,
             metrics,
-            key_rates: KeyRates::default(),
+            key_rates: key_rates(&config),
             secret_overlap: SECRET_OVERLAP,
             public_url: config.public_url.clone(),
         });
@@ -170,6 +174,7 @@ impl App {
         let server = tokio::spawn(listen::serve(
             self.listener,
             router,
+            Bounds::STANDARD,
             wait(stopped),
             self.drain,
         ));
@@ -196,6 +201,13 @@ impl App {
         upkeep.await.context("the upkeep stopped")?;
         self.store.close().await?;
         Ok(())
+    }
+}
+
+fn key_rates(config: &Config) -> KeyRates {
+    KeyRates {
+        application: config.application_key_rate,
+        ..KeyRates::default()
     }
 }
 

@@ -53,6 +53,9 @@ pub struct SettingFlags {
     /// Most of them to one host [default: 512].
     #[arg(long, value_name = "COUNT")]
     max_in_flight_per_host: Option<String>,
+    /// Most requests a second with one application's key; 0 is no limit [default: 500].
+    #[arg(long, value_name = "COUNT")]
+    application_key_rate: Option<String>,
     /// How long requests in flight may take to end at a stop [default: 20].
     #[arg(long, value_name = "SECONDS")]
     drain_seconds: Option<String>,
@@ -92,6 +95,7 @@ impl SettingFlags {
             ),
             ("max_in_flight", &self.max_in_flight),
             ("max_in_flight_per_host", &self.max_in_flight_per_host),
+            ("application_key_rate", &self.application_key_rate),
             ("drain_seconds", &self.drain_seconds),
             ("log", &self.log),
             ("log_format", &self.log_format),

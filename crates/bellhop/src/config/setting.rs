@@ -10,7 +10,7 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 23] = [
+pub const SETTINGS: [Setting; 24] = [
     plain("listen"),
     plain("public_url"),
     plain("data_dir"),
@@ -31,6 +31,7 @@ pub const SETTINGS: [Setting; 23] = [
     plain("tombstone_retention_seconds"),
     plain("max_in_flight"),
     plain("max_in_flight_per_host"),
+    plain("application_key_rate"),
     plain("drain_seconds"),
     plain("log"),
     plain("log_format"),

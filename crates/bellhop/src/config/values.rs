@@ -153,6 +153,13 @@ pub(super) fn count(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<usi
     }
 }
 
+/// So many a second; 0 is no limit.
+pub(super) fn rate(text: &str) -> Parsed<Option<u32>> {
+    let rate =
+        count(0..=1_000_000)(text).map_err(|allowed| format!("{allowed} (0 is no limit)"))?;
+    Ok((rate > 0).then_some(rate as u32))
+}
+
 pub(super) fn seconds(range: RangeInclusive<usize>) -> impl Fn(&str) -> Parsed<Duration> {
     let number = count(range);
     move |text| {

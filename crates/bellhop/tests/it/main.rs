@@ -22,6 +22,8 @@ mod retention;
 mod runs_killed;
 mod secret_rotation;
 mod signatures;
+mod slow_clients;
 mod store;
 mod support;
 mod tidy;
+mod under_attack;

@@ -134,6 +134,11 @@ const ROOMS: &[Room] = &[
         crates: Crates::Not(WEB),
     },
     Room {
+        module: "fuzzing",
+        uses: &["api", "delivery"],
+        crates: Crates::Not(SQL),
+    },
+    Room {
         module: "clock",
         uses: NOBODY,
         crates: Crates::Not(WEB),

@@ -111,9 +111,15 @@ async fn a_key_has_its_own_limit() {
     let refused = refused.expect("20 at once are more than 10");
     assert_eq!(refused.expect(429)["code"], "too_many_requests");
     assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(refused.header("ratelimit-policy"), "\"key\";q=10;w=2");
+    assert!(refused.header("ratelimit").starts_with("\"key\";r=0;t="));
     let other = app.ask(Method::GET, "/v1/webhooks").key(&calm).send().await;
     other.expect(200);
-    app.get("/v1/webhooks").await.expect(200);
+    assert_eq!(other.header("ratelimit"), "\"key\";r=9;t=1");
+    // The operator's key has no limit, and is told of none.
+    let unlimited = app.get("/v1/webhooks").await;
+    unlimited.expect(200);
+    assert_eq!(unlimited.header("ratelimit"), "");
     app.stop().await;
 }
 

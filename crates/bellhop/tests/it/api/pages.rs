@@ -179,3 +179,26 @@ async fn what_changed_meanwhile_is_not_overwritten() {
     }
     app.stop().await;
 }
+
+/// Found by schemathesis: a cursor that looks like one and that nobody was given.
+#[tokio::test]
+async fn a_cursor_beyond_every_sequence_has_nothing_behind_it() {
+    let app = TestApp::start();
+    app.enterprise().await;
+    let application = app.application("Acme Keys").await;
+    let id = text(&app.integration(&application, "x").await["Id"]);
+    for cursor in [
+        "BQ000000000000000000000",
+        "Bf________________-----",
+        "BQAAAAAAAAAAAH_________8",
+    ] {
+        let answer = app
+            .get(&format!("/v1/integrations/{id}/messages?Cursor={cursor}"))
+            .await;
+        match answer.status.as_u16() {
+            200 => assert_eq!(answer.expect(200)["Items"], json!([])),
+            _ => assert_eq!(answer.expect(400)["code"], "bad_cursor"),
+        }
+    }
+    app.stop().await;
+}

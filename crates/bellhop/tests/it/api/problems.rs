@@ -315,3 +315,62 @@ fn queries(things: &Things) -> Vec<Bad> {
         ),
     ]
 }
+
+/// A body that does not come is waited for, and not for ever.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_end_is_given_up() {
+    let app = TestApp::start();
+    let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("{\"Name\"")]);
+    let endless = futures_util::StreamExt::chain(begun, futures_util::stream::pending());
+    let began = tokio::time::Instant::now();
+    let asking = app.operator(Method::POST, "/v1/applications");
+    let refused = asking
+        .body(axum::body::Body::from_stream(endless))
+        .send()
+        .await;
+    assert_eq!(refused.expect(408)["code"], "request_timeout");
+    assert_eq!(began.elapsed(), std::time::Duration::from_secs(30));
+    tokio::time::resume();
+    app.stop().await;
+}
+
+/// To JSON Schema, which the document is written in, 60.0 is an integer. Found by schemathesis.
+#[tokio::test]
+async fn a_whole_number_may_have_a_point() {
+    let app = TestApp::start();
+    let application = app.application("Acme Keys").await;
+    let webhook = app
+        .webhook(
+            &application,
+            json!({ "RetrySchedule": [0, 5.0], "MaxInFlight": 4.0 }),
+        )
+        .await;
+    assert_eq!(
+        (&webhook["RetrySchedule"], &webhook["MaxInFlight"]),
+        (&json!([0, 5]), &json!(4))
+    );
+    let path = format!("/v1/webhooks/{}", text(&webhook["Id"]));
+    for wrong in [
+        json!({ "MaxInFlight": 4.5 }),
+        json!({ "MaxInFlight": 1e300 }),
+        json!({ "MaxInFlight": -4.0 }),
+    ] {
+        let patch = app.operator(Method::PATCH, &path).json(&wrong);
+        patch.send().await.expect(422);
+    }
+    app.stop().await;
+}
+
+/// Also where it does nothing: what a header means does not depend on who looks at it.
+#[tokio::test]
+async fn an_idempotency_key_has_its_form_everywhere() {
+    let app = TestApp::start();
+    let asking = app.operator(Method::POST, "/v1/access-tokens/introspect");
+    let refused = asking
+        .header("idempotency-key", "a b")
+        .body("token=x")
+        .send()
+        .await;
+    assert_eq!(refused.expect(400)["code"], "bad_header");
+    app.stop().await;
+}
