@@ -27,7 +27,7 @@ use bellhop::{
         Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased,
         Fence, IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue,
         OperationalRequest, Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount,
-        ReplayStep, Selection, Stats, Store, StoreError, StoredMessage, WebhookClaims,
+        ReplayStep, Resealed, Selection, Stats, Store, StoreError, StoredMessage, WebhookClaims,
         sqlite::SqliteStore,
     },
 };
@@ -166,6 +166,10 @@ macro_rules! reads {
                     return Ok(Recorded::Done { lane_goes_on: true });
                 }
                 self.through(Kind::Writes, async move |store| store.record(attempted).await).await
+            }
+
+            async fn reseal(&self, now: Timestamp) -> Result<Resealed, StoreError> {
+                self.through(Kind::Writes, async move |store| store.reseal(now).await).await
             }
 
             async fn erase(&self, what: Erase) -> Result<Erased, StoreError> {

@@ -2,6 +2,7 @@
 //!
 //! What comes out is typed and valid. A secret is given, or made in the data directory on the first start.
 
+mod key_ring;
 mod layers;
 mod mail;
 mod origin;
@@ -19,10 +20,11 @@ use std::{
     time::Duration,
 };
 
+pub use key_ring::{KeyRing, change as change_key_ring};
 pub use layers::Sources;
 pub use origin::Origin;
 pub use problem::{ConfigError, UnknownName};
-pub use secret_files::{ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE, Secrets};
+pub use secret_files::{ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE, Secrets, make_encryption_key};
 pub use setting::{SETTINGS, Setting, flag, variable};
 pub use values::LogFormat;
 
@@ -73,6 +75,8 @@ pub struct Config {
     operator_key: Option<SecretText>,
     /// The key ring, if it is given.
     encryption_key: Option<SecretText>,
+    /// The file that it was given in, if it was.
+    encryption_key_file: Option<PathBuf>,
 }
 
 /// Which database keeps everything.
@@ -172,7 +176,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let data_dir = reader.read("data_dir", values::path)?;
     let database_url = reader.read_secret("database_url", values::database_url)?;
     let operator_key = reader.read_secret("operator_key", values::operator_key)?;
-    let encryption_key = reader.read_secret("encryption_key", values::encryption_key)?;
+    let encryption_key = reader.read_secret_of("encryption_key", values::encryption_key)?;
+    let (encryption_key, encryption_key_file) = encryption_key.unzip();
     let egress = Egress {
         allow: reader.read("egress_allow", values::list)?,
         ports: reader.read("egress_ports", values::ports)?,
@@ -190,6 +195,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         data_dir,
         operator_key,
         encryption_key,
+        encryption_key_file: encryption_key_file.flatten(),
         egress,
         operator_webhook,
         mail,
@@ -266,6 +272,16 @@ impl Reader {
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
+        let read = self.read_secret_of(name, parse)?;
+        Ok(read.map(|(secret, _)| secret))
+    }
+
+    /// The same with the file that it was in.
+    fn read_secret_of<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<(T, Option<PathBuf>)>, ConfigError> {
         let file_name = format!("{name}_file");
         let is_set = |(text, _): &(String, Origin)| !text.is_empty();
         let value = self.layers.get(name)?.filter(is_set);
@@ -298,9 +314,11 @@ impl Reader {
             (Some((text, origin)), None) => (text, origin, None),
         };
         let parsed = checked(name, &text, &origin, true, parse)?;
-        let shown = path.map_or_else(|| MASK.to_owned(), |path| format!("{MASK} in {path}"));
+        let shown = path
+            .as_ref()
+            .map_or_else(|| MASK.to_owned(), |path| format!("{MASK} in {path}"));
         self.show(name, Some(shown), origin);
-        Ok(Some(parsed))
+        Ok(Some((parsed, path.map(PathBuf::from))))
     }
 
     /// Mail needs a server, a sender and somebody who gets it.

@@ -20,7 +20,7 @@ use prometheus_client::{
 
 use crate::{
     domain::{cause::Cause, delivery::DeliveryState},
-    store::{Purged, Stats},
+    store::{Purged, Resealed, Standing, Stats},
 };
 
 mod process;
@@ -51,6 +51,9 @@ pub struct Metrics {
     commit_seconds: Histogram,
     purged: Family<KindLabels, Counter>,
     erased_bodies: Counter,
+    resealed_values: Counter,
+    former_key_in_use: Gauge,
+    encryption_keys: Family<RingLabels, Gauge>,
     store: StoreGauges,
     /// A scrape sets the gauges and then reads them: one at a time.
     scraping: Mutex<Process>,
@@ -95,6 +98,13 @@ struct KindLabels {
     kind: &'static str,
 }
 
+/// A handful: as many as there are keys in the ring.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RingLabels {
+    key: String,
+    r#use: &'static str,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct MakeHistogram;
 
@@ -125,6 +135,9 @@ impl Metrics {
             commit_seconds: Histogram::new(SECONDS),
             purged: Family::default(),
             erased_bodies: Counter::default(),
+            resealed_values: Counter::default(),
+            former_key_in_use: Gauge::default(),
+            encryption_keys: Family::default(),
             store: StoreGauges::default(),
             scraping: Mutex::new(Process::register(&mut registry)),
             registry: Registry::default(),
@@ -182,6 +195,28 @@ impl Metrics {
     /// So many bodies that carried an access token were erased.
     pub fn erased(&self, bodies: u64) {
         self.erased_bodies.inc_by(bodies);
+    }
+
+    /// So much was sealed anew with the newest encryption key.
+    pub fn resealed(&self, resealed: &Resealed) {
+        self.resealed_values.inc_by(resealed.values);
+        let in_use = match resealed.standing {
+            Standing::UnderWay | Standing::Behind => 1,
+            Standing::OneKey | Standing::Done => 0,
+        };
+        self.former_key_in_use.set(in_use);
+    }
+
+    /// These encryption keys are known, newest first.
+    pub fn encryption_keys(&self, ids: &[String]) {
+        self.encryption_keys.clear();
+        for (place, id) in ids.iter().enumerate() {
+            let labels = RingLabels {
+                key: id.clone(),
+                r#use: if place == 0 { "encrypts" } else { "decrypts" },
+            };
+            self.encryption_keys.get_or_create(&labels).set(1);
+        }
     }
 
     /// All figures in the OpenMetrics text format, with these of the store.
@@ -291,6 +326,21 @@ impl Metrics {
             "bellhop_erased_bodies",
             "Bodies of messages that carried an access token and were erased",
             self.erased_bodies.clone(),
+        );
+        to.register(
+            "bellhop_resealed_values",
+            "Values that a former encryption key had sealed and the newest one has sealed anew",
+            self.resealed_values.clone(),
+        );
+        to.register(
+            "bellhop_former_key_in_use",
+            "Whether something may still be sealed with a former encryption key",
+            self.former_key_in_use.clone(),
+        );
+        to.register(
+            "bellhop_encryption_keys",
+            "The encryption keys that this process knows, by id and use",
+            self.encryption_keys.clone(),
         );
         to.register_with_unit(
             "bellhop_store_database",

@@ -300,6 +300,7 @@ impl From<StoreError> for ApiError {
             | StoreError::OtherKey
             | StoreError::InUse(_)
             | StoreError::Moved { .. }
+            | StoreError::Older { .. }
             | StoreError::Newer { .. } => {
                 tracing::error!(%error, "the store cannot be read");
                 Self::new(Code::Internal, "The server cannot read its database.")

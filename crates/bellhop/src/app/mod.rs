@@ -33,6 +33,7 @@ use crate::{
 };
 
 mod impatient;
+mod key_ring;
 mod keys;
 mod listen;
 mod observe;
@@ -90,8 +91,9 @@ impl App {
         let policy = Arc::new(egress_policy(&config.egress, own));
         let attempts = attempts(&config, policy.clone(), &parts)?;
         let operator = Operator::of(&config, secrets.operator_webhook_secret, &policy, &attempts)?;
+        let vault = Arc::new(secrets.vault);
         let shared = open::Shared {
-            vault: Arc::new(secrets.vault),
+            vault: vault.clone(),
             random: parts.random.clone(),
             destinations: operator.destinations(),
             observer: observe.clone(),
@@ -108,7 +110,7 @@ impl App {
             max_in_flight: config.max_in_flight,
             max_in_flight_per_host: config.max_in_flight_per_host,
         }));
-        let upkeep = Upkeep::new(&config, &store, &parts.clock, &observe);
+        let upkeep = Upkeep::new(&config, &store, &parts.clock, &observe, vault);
         let replays = ReplayRunner::new(store.clone(), feed.clone(), parts.clock.clone());
         let lifecycle = Lifecycle::new(
             store.clone(),

@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    delivery::{DeliveryObserver, erasure::ErasureObserver, retention::RetentionObserver},
+    delivery::{
+        DeliveryObserver, erasure::ErasureObserver, resealing::ResealingObserver,
+        retention::RetentionObserver,
+    },
     domain::cause::Cause,
-    store::{Erased, Purged, sqlite::StoreObserver},
+    store::{Erased, Purged, Resealed, sqlite::StoreObserver},
     telemetry::Metrics,
 };
 
@@ -42,6 +45,12 @@ impl DeliveryObserver for Observe {
 impl ErasureObserver for Observe {
     fn erased(&self, erased: &Erased) {
         self.metrics.erased(erased.bodies);
+    }
+}
+
+impl ResealingObserver for Observe {
+    fn resealed(&self, resealed: &Resealed) {
+        self.metrics.resealed(resealed);
     }
 }
 

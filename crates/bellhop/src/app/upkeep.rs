@@ -1,13 +1,14 @@
-//! What goes on beside delivering: letting go of what is old, and erasing bodies.
+//! What goes on beside delivering: letting go of what is old, erasing bodies, and a change of the encryption key.
 
 use std::{sync::Arc, time::Duration};
 
-use super::observe::Observe;
+use super::{key_ring::RingWatch, observe::Observe};
 use crate::{
     clock::SharedClock,
     config::Config,
-    delivery::{erasure::Erasure, retention::Retention},
+    delivery::{erasure::Erasure, resealing::Resealing, retention::Retention},
     store::Store,
+    vault::Vault,
 };
 
 /// The walk that erases passes each delivery once, by its id. So long after an id was made, its row is there, whichever
@@ -19,6 +20,8 @@ const LEAST_SHARED_GRACE: Duration = Duration::from_mins(1);
 pub struct Upkeep {
     retention: Retention,
     erasure: Erasure,
+    resealing: Resealing,
+    ring: RingWatch,
 }
 
 impl Upkeep {
@@ -28,6 +31,7 @@ impl Upkeep {
         store: &Arc<dyn Store>,
         clock: &SharedClock,
         observe: &Arc<Observe>,
+        vault: Arc<Vault>,
     ) -> Self {
         let grace = config.erasure_grace.map(|grace| {
             if config.is_shared() {
@@ -39,11 +43,22 @@ impl Upkeep {
         Self {
             retention: Retention::new(store.clone(), clock.clone(), config.keep, observe.clone()),
             erasure: Erasure::new(store.clone(), clock.clone(), grace, observe.clone()),
+            resealing: Resealing::new(store.clone(), clock.clone(), observe.clone()),
+            ring: RingWatch {
+                ring: config.key_ring(),
+                vault,
+                metrics: observe.metrics.clone(),
+            },
         }
     }
 
     /// Works until `stop`.
     pub async fn run<Stop: Future<Output = ()>>(self, stop: impl Fn() -> Stop) {
-        tokio::join!(self.retention.run(stop()), self.erasure.run(stop()));
+        tokio::join!(
+            self.retention.run(stop()),
+            self.erasure.run(stop()),
+            self.resealing.run(stop()),
+            self.ring.run(stop()),
+        );
     }
 }

@@ -5,6 +5,7 @@ mod client;
 mod completions;
 mod config_show;
 mod demo;
+mod encryption_key;
 mod failure;
 mod flags;
 mod log;
@@ -48,6 +49,8 @@ enum Command {
     #[command(subcommand)]
     Config(config_show::Command),
     #[command(subcommand)]
+    Key(encryption_key::Command),
+    #[command(subcommand)]
     Store(store::Command),
     Openapi(openapi::Args),
     Completions(completions::Args),
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Receive(args) => receive::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Config(command) => config_show::run(&command),
+        Command::Key(command) => encryption_key::run(&command),
         Command::Store(command) => store::run(&command),
         Command::Openapi(_) => openapi::run(),
         Command::Completions(args) => completions::run(&args),

@@ -11,7 +11,7 @@ use super::{Config, ConfigError, Database, values};
 use crate::{
     domain::{api_key, secret_text::SecretText},
     random::{Random, bytes},
-    vault::Vault,
+    vault::{Vault, parse_ring},
 };
 
 /// Name of the file of the made operator key, in the data directory.
@@ -91,9 +91,19 @@ impl Config {
                     database: database.to_owned(),
                 });
             }
-            None => open_made(&path, ENCRYPTION_KEYS, values::encryption_key)?,
+            None => read_made_keys(&path)?,
         };
         Ok(Vault::from_hex(key.expose()).expect("the key ring was checked when read"))
+    }
+
+    /// The encryption keys, newest first: as given, or from the made file. Makes nothing.
+    pub fn known_keys(&self) -> Result<Vec<[u8; 32]>, ConfigError> {
+        let path = self.data_dir.join(ENCRYPTION_KEY_FILE);
+        let keys = match &self.encryption_key {
+            Some(keys) => keys.clone(),
+            None => read_made_keys(&path)?,
+        };
+        Ok(parse_ring(keys.expose()).expect("the key ring was checked when read"))
     }
 
     fn open_operator_webhook_secret(
@@ -136,7 +146,7 @@ impl Config {
             &path,
             ENCRYPTION_KEYS,
             values::encryption_key,
-            || make_encryption_key(random),
+            || SecretText::new(hex(&make_encryption_key(random))),
             made,
         )
     }
@@ -223,13 +233,32 @@ fn make_directory(path: &Path) -> Result<(), ConfigError> {
         .map_err(|error| failed("make", path, &error))
 }
 
-fn make_encryption_key(random: &dyn Random) -> SecretText {
+/// A new encryption key.
+pub fn make_encryption_key(random: &dyn Random) -> [u8; 32] {
+    bytes(random)
+}
+
+/// A key as the file has it.
+pub(super) fn hex(key: &[u8; 32]) -> String {
     use std::fmt::Write as _;
     let mut hex = String::with_capacity(64);
-    for byte in bytes::<32>(random) {
+    for byte in key {
         write!(hex, "{byte:02x}").expect("a String takes any text");
     }
-    SecretText::new(hex)
+    hex
+}
+
+/// The made file of the encryption keys.
+pub(super) fn read_made_keys(path: &Path) -> Result<SecretText, ConfigError> {
+    open_made(path, ENCRYPTION_KEYS, values::encryption_key)
+}
+
+/// It is not what it must be.
+pub(super) fn damaged_keys(path: &Path) -> ConfigError {
+    ConfigError::Damaged {
+        path: path.to_owned(),
+        expected: ENCRYPTION_KEYS,
+    }
 }
 
 fn make_webhook_secret(random: &dyn Random) -> SecretText {
@@ -237,7 +266,7 @@ fn make_webhook_secret(random: &dyn Random) -> SecretText {
     SecretText::new(secret.expect("32 bytes are a secret").expose())
 }
 
-fn failed(doing: &'static str, path: &Path, error: &io::Error) -> ConfigError {
+pub(super) fn failed(doing: &'static str, path: &Path, error: &io::Error) -> ConfigError {
     ConfigError::File {
         doing,
         path: path.to_owned(),

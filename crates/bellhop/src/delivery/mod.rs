@@ -10,6 +10,7 @@ pub mod operational;
 mod pace;
 pub mod prepared;
 pub mod replays;
+pub mod resealing;
 pub mod retention;
 pub mod retired;
 mod room;

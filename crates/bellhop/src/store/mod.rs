@@ -34,6 +34,7 @@ pub mod postgres;
 mod purge;
 mod read;
 mod replay;
+mod resealing;
 mod sealed;
 mod selection;
 pub mod sqlite;
@@ -51,6 +52,7 @@ pub use replay::{
     Candidate, Counted, MAX_COUNTED_WEBHOOKS, MAX_DUE, MAX_OPEN, MAX_SCANNED, MAX_STEP, MAX_TOTAL,
     MAX_WAITING, NewReplay, Position, Replay, ReplayCount, ReplayStep, Selection,
 };
+pub use resealing::{Census, Resealed, ResealingShown, Standing};
 
 /// Where everything durable is.
 #[async_trait]
@@ -90,6 +92,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Erases some of the bodies that carry an access token and are not needed any more. Never so many that others wait
     /// for it. What is erased is really gone as far as the database can see to that, and does not come back.
     async fn erase(&self, what: Erase) -> Result<Erased, StoreError>;
+
+    /// Seals some of what a former key has sealed with the newest one, and keeps account of how far that has come. Never so
+    /// much that others wait for it. Begins anew when the newest key has changed, and once more in each process that
+    /// begins to seal with it: another one may have been used until then.
+    async fn reseal(&self, now: Timestamp) -> Result<Resealed, StoreError>;
 
     /// Tells what was gathered of failed deliveries, if its time is over, and says which operational message each
     /// destination is to have now. What is handed out is handed out again until it is recorded.
@@ -228,6 +235,17 @@ pub enum StoreError {
         target: String,
         /// When.
         at: Timestamp,
+    },
+    /// The database is of an older version of Bellhop, and is only read.
+    #[error(
+        "the database has schema version {found}, and this version of Bellhop knows {known}: \
+         start the server once, which brings it up to date"
+    )]
+    Older {
+        /// What is there.
+        found: u32,
+        /// What this version knows.
+        known: u32,
     },
     /// The database is of a newer version of Bellhop.
     #[error(

@@ -13,7 +13,7 @@ use crate::{
     },
     id::WebhookId,
     store::StoreError,
-    vault::{Place, Vault},
+    vault::{Place, Vault, VaultError},
 };
 
 /// A secret of a webhook, as the sealed column has it.
@@ -155,6 +155,26 @@ fn seal(vault: &Vault, column: &'static str, id: WebhookId, plain: &[u8]) -> Vec
         },
         plain,
     )
+}
+
+/// What tells whether a key is a database's own.
+const CHECK: Place<'static> = Place {
+    column: "vault_check.sealed",
+    row: b"",
+};
+
+/// Something sealed that proves the key.
+pub fn check_value(vault: &Vault) -> Vec<u8> {
+    vault.seal(CHECK, b"bellhop")
+}
+
+/// Finds out whether what was sealed as a proof was sealed with a key that is known.
+pub fn proves(vault: &Vault, sealed: &[u8]) -> Result<(), StoreError> {
+    match vault.open(CHECK, sealed) {
+        Ok(_) => Ok(()),
+        Err(VaultError::UnknownKey { .. }) => Err(StoreError::OtherKey),
+        Err(error) => Err(StoreError::Corrupt(error.to_string())),
+    }
 }
 
 /// A value that is not what it must be.

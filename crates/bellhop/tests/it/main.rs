@@ -11,6 +11,7 @@ mod erasure;
 mod health;
 mod hostile;
 mod isolation;
+mod key_rotation;
 mod operational;
 mod policies;
 mod readme;

@@ -288,6 +288,10 @@ pub const NOT_COPIED: &[(&str, &str)] = &[
     ),
     ("vault_check", "the target makes its own, with the same key"),
     ("erasure_walk", "the target begins with its oldest delivery"),
+    (
+        "resealings",
+        "what is sealed is copied as it is; the target keeps its own account",
+    ),
     ("moved", "what was copied says so; the copy does not"),
     ("copied", "written when the copy is whole"),
     ("schema_version", "each side's migrations know theirs"),

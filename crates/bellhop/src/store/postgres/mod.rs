@@ -28,8 +28,8 @@ use self::{
 use super::{
     Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased, Fence,
     IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page,
-    Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats, Store,
-    StoreError, StoredMessage, WebhookClaims, Write, sqlite::StoreObserver,
+    Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection,
+    Standing, Stats, Store, StoreError, StoredMessage, WebhookClaims, Write, sqlite::StoreObserver,
 };
 use crate::{
     domain::{
@@ -70,12 +70,14 @@ mod replan;
 mod replay_reads;
 mod replay_rows;
 mod replays;
+mod resealing;
 mod rows;
 pub(super) mod schema;
 mod walk;
 
 pub use connect::Address;
 pub use listen::Hints;
+pub use resealing::census;
 
 /// Connections that write and claim. Two groups, claims, and a few writes that go alone.
 const WRITERS: usize = 6;
@@ -160,7 +162,8 @@ impl PostgresStore {
         let connection = writers.get().await?;
         let ready = async {
             schema::migrate(&connection).await?;
-            schema::check_vault(&connection, &options.vault).await
+            schema::check_vault(&connection, &options.vault).await?;
+            resealing::register(&connection, &options.vault).await
         };
         ready.await.map_err(|failed| failed.error)?;
         let last = "(SELECT id FROM deliveries ORDER BY id DESC LIMIT 1) UNION ALL \
@@ -275,6 +278,14 @@ impl Store for PostgresStore {
 
     async fn erase(&self, what: Erase) -> Result<Erased, StoreError> {
         let done = erasure::erase(&self.shared, &what).await;
+        done.map_err(|failed| failed.error)
+    }
+
+    async fn reseal(&self, now: Timestamp) -> Result<Resealed, StoreError> {
+        if !self.shared.vault.has_former() {
+            return Ok(Resealed::of(Standing::OneKey));
+        }
+        let done = resealing::reseal(&self.shared, now).await;
         done.map_err(|failed| failed.error)
     }
 

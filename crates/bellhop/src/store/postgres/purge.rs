@@ -18,6 +18,7 @@ use crate::{
     clock::to_ms,
     domain::delivery::DeliveryState,
     store::{Purge, Purged, sealed::corrupt},
+    vault::RingKeyId,
 };
 
 /// Rows of one kind that one purge looks at.
@@ -35,6 +36,8 @@ pub struct Walks {
     integration: (i64, Uuid),
     /// How far erasing bodies has come.
     pub erasure: erasure::Walk,
+    /// The key that this process has begun to seal anew with.
+    pub resealing: Option<RingKeyId>,
 }
 
 impl Default for Walks {
@@ -43,6 +46,7 @@ impl Default for Walks {
             delivery: Uuid::nil(),
             integration: (i64::MIN, Uuid::nil()),
             erasure: erasure::Walk::default(),
+            resealing: None,
         }
     }
 }

@@ -5,12 +5,15 @@ use super::{
     connection::{Ask, Connection, Transaction, batch, execute, query, query_opt},
 };
 use crate::{
-    store::{StoreError, sealed::corrupt},
-    vault::{Place, Vault, VaultError},
+    store::{
+        StoreError,
+        sealed::{check_value, corrupt, proves},
+    },
+    vault::Vault,
 };
 
 /// Every migration in order; its number is its position, from 1. Twins of those of the embedded database.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../../../../../migrations/postgres/0001_initial.sql"),
     include_str!("../../../../../migrations/postgres/0002_retention.sql"),
     include_str!("../../../../../migrations/postgres/0003_operational_messages.sql"),
@@ -23,6 +26,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../../../../../migrations/postgres/0010_erasure.sql"),
     include_str!("../../../../../migrations/postgres/0011_key_rotation.sql"),
     include_str!("../../../../../migrations/postgres/0012_signatures.sql"),
+    include_str!("../../../../../migrations/postgres/0013_resealing.sql"),
 ];
 
 /// Names the lock under which replicas migrate one after the other. Any number; this one spells "bellhop".
@@ -75,19 +79,21 @@ pub async fn prove(connection: &Connection) -> Result<(), Failed> {
 
 /// Finds out whether this replica has the key that the database was sealed with. The first replica seals.
 pub async fn check_vault(on: &impl Ask, vault: &Vault) -> Result<(), Failed> {
-    const PLAIN: &[u8] = b"bellhop";
-    let place = Place {
-        column: "vault_check.sealed",
-        row: b"",
-    };
-    let sealed = vault.seal(place, PLAIN);
     let sql = "INSERT INTO vault_check (is_here, sealed) VALUES (true, $1) ON CONFLICT DO NOTHING";
-    execute(on, sql, &[&sealed]).await?;
+    execute(on, sql, &[&check_value(vault)]).await?;
     let found = query_opt(on, "SELECT sealed FROM vault_check", &[]).await?;
     let found = found.ok_or_else(|| corrupt("vault_check.sealed"))?;
-    match vault.open(place, found.get(0)) {
-        Ok(_) => Ok(()),
-        Err(VaultError::UnknownKey { .. }) => Err(StoreError::OtherKey.into()),
-        Err(error) => Err(StoreError::Corrupt(error.to_string()).into()),
+    Ok(proves(vault, found.get(0))?)
+}
+
+/// Refuses a schema that is not the one that this version knows.
+pub async fn refuse_other(on: &impl Ask) -> Result<(), Failed> {
+    let known = MIGRATIONS.len() as u32;
+    let found = query_opt(on, "SELECT version FROM schema_version", &[]).await?;
+    let found = found.map_or(0, |row| u32::try_from(row.get::<_, i64>(0)).unwrap_or(0));
+    match found.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(StoreError::Newer { found, known }.into()),
+        std::cmp::Ordering::Less => Err(StoreError::Older { found, known }.into()),
     }
 }

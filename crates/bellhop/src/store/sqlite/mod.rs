@@ -20,8 +20,8 @@ use self::{
 use super::{
     Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased, Fence,
     IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page,
-    Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Selection, Stats, Store,
-    StoreError, StoredMessage, WebhookClaims,
+    Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection,
+    Standing, Stats, Store, StoreError, StoredMessage, WebhookClaims,
     access_memory::{AccessMemory, Remembered},
 };
 use crate::{
@@ -59,12 +59,14 @@ mod replan;
 mod replay_reads;
 mod replay_rows;
 mod replays;
+mod resealing;
 mod rows;
 pub(super) mod schema;
 mod values;
 mod writer;
 
 pub use moved::Mark;
+pub use resealing::census;
 pub use schema::StoreObserver;
 
 /// Most requests that wait for the writer; beyond it the store is busy.
@@ -90,6 +92,7 @@ pub struct SqliteStore {
     requests: mpsc::SyncSender<Request>,
     readers: Arc<Readers>,
     access: Arc<AccessMemory>,
+    vault: Arc<Vault>,
     /// Held while the store is open, so that no second process writes.
     _lock: File,
 }
@@ -100,6 +103,7 @@ impl SqliteStore {
         let lock = lock::lock(&options.path)?;
         let connection = schema::open_writer(&options.path)?;
         moved::refuse(&connection)?;
+        resealing::check_vault(&connection, &options.vault)?;
         let last = schema::last_id(&connection)?;
         let backfilled = schema::backfilled(&connection)?;
         let access = Arc::new(AccessMemory::default());
@@ -124,7 +128,8 @@ impl SqliteStore {
             .map_err(|error| StoreError::Database(error.to_string()))?;
         Ok(Self {
             requests,
-            readers: Readers::new(&options.path, options.vault),
+            readers: Readers::new(&options.path, options.vault.clone()),
+            vault: options.vault,
             access,
             _lock: lock,
         })
@@ -180,6 +185,13 @@ impl Store for SqliteStore {
 
     async fn erase(&self, what: Erase) -> Result<Erased, StoreError> {
         self.ask(|to| Request::Erase(Box::new(what), to)).await
+    }
+
+    async fn reseal(&self, now: Timestamp) -> Result<Resealed, StoreError> {
+        if !self.vault.has_former() {
+            return Ok(Resealed::of(Standing::OneKey));
+        }
+        self.ask(|to| Request::Reseal(now, to)).await
     }
 
     async fn operational_due(

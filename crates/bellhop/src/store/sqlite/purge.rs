@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::{batch::Batch, erasure, read::first_id_at, values::text};
+use crate::vault::RingKeyId;
 use crate::{
     clock::to_ms,
     domain::delivery::DeliveryState,
@@ -37,6 +38,8 @@ pub struct Walks {
     integration: (i64, IntegrationId),
     /// How far erasing bodies has come.
     pub erasure: erasure::Walk,
+    /// The key that this process has begun to seal anew with.
+    pub resealing: Option<RingKeyId>,
 }
 
 impl Default for Walks {
@@ -45,6 +48,7 @@ impl Default for Walks {
             delivery: DeliveryId(Uuid::nil()),
             integration: (i64::MIN, IntegrationId(Uuid::nil())),
             erasure: erasure::Walk::default(),
+            resealing: None,
         }
     }
 }
@@ -55,6 +59,7 @@ pub fn purge(connection: &Connection, batch: &mut Batch, what: &Purge) -> rusqli
     if what.again {
         batch.walks = Walks {
             erasure: batch.walks.erasure,
+            resealing: batch.walks.resealing,
             ..Walks::default()
         };
     }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
@@ -25,6 +25,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../../../../../migrations/sqlite/0010_erasure.sql"),
     include_str!("../../../../../migrations/sqlite/0011_key_rotation.sql"),
     include_str!("../../../../../migrations/sqlite/0012_signatures.sql"),
+    include_str!("../../../../../migrations/sqlite/0013_resealing.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.
@@ -115,6 +116,16 @@ pub fn refuse_newer(connection: &Connection) -> Result<u32, StoreError> {
         return Err(StoreError::Newer { found, known });
     }
     Ok(found)
+}
+
+/// Refuses a schema that is not the one that this version knows.
+pub fn refuse_other(connection: &Connection) -> Result<(), StoreError> {
+    let known = MIGRATIONS.len() as u32;
+    let found = refuse_newer(connection)?;
+    if found < known {
+        return Err(StoreError::Older { found, known });
+    }
+    Ok(())
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

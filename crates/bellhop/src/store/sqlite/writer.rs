@@ -16,14 +16,14 @@ use super::{
     claims, erasure,
     log::Log,
     operational::{self, Telling},
-    purge, replan,
+    purge, replan, resealing,
     schema::StoreObserver,
 };
 use crate::{
     id::DeliveryId,
     store::{
         Attempted, ClaimRequest, Commit, CommitError, Erase, Erased, Fence, OperationalAttempted,
-        Purge, Purged, Receipt, Recorded, StoreError, WebhookClaims, Written,
+        Purge, Purged, Receipt, Recorded, Resealed, StoreError, WebhookClaims, Written,
         access_memory::AccessMemory,
     },
     vault::Vault,
@@ -55,6 +55,7 @@ pub enum Request {
     ),
     Purge(Box<Purge>, oneshot::Sender<Result<Purged, StoreError>>),
     Erase(Box<Erase>, oneshot::Sender<Result<Erased, StoreError>>),
+    Reseal(Timestamp, oneshot::Sender<Result<Resealed, StoreError>>),
     CloseWindows(Timestamp, oneshot::Sender<Result<(), StoreError>>),
     RecordOperational(
         Box<OperationalAttempted>,
@@ -91,6 +92,7 @@ enum Answered {
     Record(Result<Recorded, StoreError>),
     Purge(Result<Purged, StoreError>),
     Erase(Result<Erased, StoreError>),
+    Reseal(Result<Resealed, StoreError>),
     CloseWindows,
     RecordOperational(bool),
 }
@@ -111,6 +113,7 @@ impl Writer {
                     | Request::Record(..)
                     | Request::Purge(..)
                     | Request::Erase(..)
+                    | Request::Reseal(..)
                     | Request::CloseWindows(..)
                     | Request::RecordOperational(..) => writes.push(request),
                     _ => others.push(request),
@@ -222,6 +225,12 @@ impl Writer {
                 Request::Erase(what, _) => {
                     Answered::Erase(Ok(erasure::erase(&self.connection, &mut self.batch, what)?))
                 }
+                Request::Reseal(now, _) => Answered::Reseal(Ok(resealing::reseal(
+                    &self.connection,
+                    &self.vault,
+                    &mut self.batch.walks.resealing,
+                    *now,
+                )?)),
                 Request::CloseWindows(now, _) => {
                     let mut telling = Telling {
                         connection: &self.connection,
@@ -300,6 +309,7 @@ impl Writer {
             | Request::Record(..)
             | Request::Purge(..)
             | Request::Erase(..)
+            | Request::Reseal(..)
             | Request::CloseWindows(..)
             | Request::RecordOperational(..) => unreachable!("writes go in groups"),
         }
@@ -322,6 +332,7 @@ fn reply(request: Request, answer: Answered) {
         (Request::Record(_, to), Answered::Record(answer)) => drop(to.send(answer)),
         (Request::Purge(_, to), Answered::Purge(answer)) => drop(to.send(answer)),
         (Request::Erase(_, to), Answered::Erase(answer)) => drop(to.send(answer)),
+        (Request::Reseal(_, to), Answered::Reseal(answer)) => drop(to.send(answer)),
         (Request::CloseWindows(_, to), Answered::CloseWindows) => drop(to.send(Ok(()))),
         (Request::RecordOperational(_, to), Answered::RecordOperational(done)) => {
             drop(to.send(Ok(done)));
@@ -336,6 +347,7 @@ fn fail(request: Request, error: StoreError) {
         Request::Record(_, to) => drop(to.send(Err(error))),
         Request::Purge(_, to) => drop(to.send(Err(error))),
         Request::Erase(_, to) => drop(to.send(Err(error))),
+        Request::Reseal(_, to) => drop(to.send(Err(error))),
         Request::CloseWindows(_, to) => drop(to.send(Err(error))),
         Request::RecordOperational(_, to) => drop(to.send(Err(error))),
         _ => unreachable!("nothing else is written"),

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use bellhop::{
     domain::operational::Destination,
     store::{
-        Store, StoreError,
-        sqlite::{SqliteOptions, SqliteStore, StoreObserver},
+        Census, Store, StoreError,
+        sqlite::{self, SqliteOptions, SqliteStore, StoreObserver},
     },
     vault::Vault,
 };
@@ -14,6 +14,17 @@ use tempfile::TempDir;
 
 use super::model::ModelStore;
 use crate::support::random::SeededRandom;
+
+/// The key that tests seal with.
+pub const KEY: [u8; 32] = [7; 32];
+
+/// A database whose keys can be changed, and whose values can be counted by key.
+pub trait Keyed: Database {
+    /// Closes it and opens it again with these keys, newest first.
+    async fn reopen_with(&mut self, keys: &[[u8; 32]]) -> Result<(), StoreError>;
+    /// What is sealed in it.
+    async fn census(&self) -> Census;
+}
 
 /// A database that can be closed and opened again.
 pub trait Database {
@@ -32,6 +43,7 @@ pub trait Database {
 /// The embedded database, in a folder of its own.
 pub struct Sqlite {
     folder: TempDir,
+    keys: Vec<[u8; 32]>,
     store: Option<Arc<SqliteStore>>,
 }
 
@@ -57,11 +69,28 @@ impl Database for Sqlite {
     }
 }
 
+impl Keyed for Sqlite {
+    async fn reopen_with(&mut self, keys: &[[u8; 32]]) -> Result<(), StoreError> {
+        if let Some(store) = self.store.take() {
+            store.close().await.unwrap();
+        }
+        self.keys = keys.to_vec();
+        let opened = Self::try_open_with(self.folder.path(), &self.keys)?;
+        self.store = Some(Arc::new(opened));
+        Ok(())
+    }
+
+    async fn census(&self) -> Census {
+        sqlite::census(&self.folder.path().join("bellhop.db")).unwrap()
+    }
+}
+
 impl Sqlite {
     /// The one that is in a folder.
     pub fn in_folder(folder: TempDir) -> Self {
         let mut database = Self {
             folder,
+            keys: vec![KEY],
             store: None,
         };
         database.open();
@@ -70,9 +99,14 @@ impl Sqlite {
 
     /// Opens what is in a folder, or says why not.
     pub fn try_open(folder: &Path) -> Result<SqliteStore, StoreError> {
+        Self::try_open_with(folder, &[KEY])
+    }
+
+    /// The same with these keys.
+    pub fn try_open_with(folder: &Path, keys: &[[u8; 32]]) -> Result<SqliteStore, StoreError> {
         SqliteStore::open(SqliteOptions {
             path: folder.join("bellhop.db"),
-            vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
+            vault: Arc::new(Vault::new(keys).unwrap()),
             random: Arc::new(SeededRandom::new(1)),
             destinations: Destination::ALL.to_vec(),
             observer: Arc::new(Unobserved),
@@ -86,7 +120,8 @@ impl Sqlite {
     }
 
     fn open(&mut self) {
-        self.store = Some(Arc::new(Self::try_open(self.folder.path()).unwrap()));
+        let opened = Self::try_open_with(self.folder.path(), &self.keys);
+        self.store = Some(Arc::new(opened.unwrap()));
     }
 }
 

@@ -12,6 +12,8 @@ mod operating;
 mod overwriting;
 pub mod postgres;
 mod properties;
+mod resealing;
+mod sealed_columns;
 mod sharing;
 mod steps;
 mod world;

@@ -7,15 +7,15 @@ use bellhop::{
     domain::{operational::Destination, secret_text::SecretText},
     random::{SystemRandom, bytes},
     store::{
-        Store, StoreError,
-        postgres::{Address, Hints, PostgresOptions, PostgresStore},
+        Census, Store, StoreError,
+        postgres::{self, Address, Hints, PostgresOptions, PostgresStore},
     },
     vault::Vault,
 };
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
-use super::databases::{Database, Unobserved};
+use super::databases::{Database, Keyed, Unobserved};
 use crate::support::random::SeededRandom;
 
 /// Names the cluster: its databases are made and dropped.
@@ -135,6 +135,22 @@ impl Database for Postgres {
     }
 }
 
+impl Keyed for Postgres {
+    async fn reopen_with(&mut self, keys: &[[u8; 32]]) -> Result<(), StoreError> {
+        if let Some(store) = self.store.take() {
+            store.close().await.unwrap();
+        }
+        let opened = try_open_with(&self.database.url(), 1, keys).await?;
+        self.store = Some(Arc::new(opened));
+        Ok(())
+    }
+
+    async fn census(&self) -> Census {
+        let address = Address::parse(&SecretText::new(self.url())).unwrap();
+        postgres::census(&address).await.unwrap()
+    }
+}
+
 impl Postgres {
     /// Where it is.
     pub fn url(&self) -> String {
@@ -192,9 +208,18 @@ pub async fn open(url: &str, seed: u64) -> PostgresStore {
 
 /// The same with a key that may not be the database's.
 pub async fn try_open(url: &str, seed: u64, key: [u8; 32]) -> Result<PostgresStore, StoreError> {
+    try_open_with(url, seed, &[key]).await
+}
+
+/// The same with several keys, newest first.
+pub async fn try_open_with(
+    url: &str,
+    seed: u64,
+    keys: &[[u8; 32]],
+) -> Result<PostgresStore, StoreError> {
     let options = PostgresOptions {
         address: Address::parse(&SecretText::new(url)).unwrap(),
-        vault: Arc::new(Vault::new(&[key]).unwrap()),
+        vault: Arc::new(Vault::new(keys).unwrap()),
         random: Arc::new(SeededRandom::new(seed)),
         destinations: Destination::ALL.to_vec(),
         observer: Arc::new(Unobserved),

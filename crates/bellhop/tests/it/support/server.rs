@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -242,6 +242,34 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("SIGTERM did not end the server\n{}", self.log());
+    }
+
+    /// Its figures, as text.
+    pub async fn metrics(&self) -> String {
+        let request = Request::get(format!("http://{}/metrics", self.address))
+            .body(Full::default())
+            .unwrap();
+        let answer = self.client.request(request).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    /// One of its figures that has no labels.
+    pub async fn figure(&self, name: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.unwrap_or_else(|| panic!("no {name} in {metrics}"));
+        line.trim().parse().unwrap()
+    }
+
+    /// Its folder, which outlives it.
+    pub fn folder(&self) -> Arc<TempDir> {
+        self.folder.clone()
+    }
+
+    /// Where its database and its keys are.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// What it printed.

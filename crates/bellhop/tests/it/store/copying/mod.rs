@@ -1,8 +1,8 @@
 //! Moving up: what an embedded database holds, copied into PostgreSQL, whole or not at all.
 
-mod filled;
+pub mod filled;
 mod interrupted;
-mod raw;
+pub mod raw;
 mod refused;
 mod schemas;
 mod served;

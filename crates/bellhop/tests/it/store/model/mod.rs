@@ -37,7 +37,8 @@ use bellhop::{
         Answer, Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase,
         Erased, Fence, IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue,
         OperationalRequest, Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount,
-        ReplayStep, Selection, Stats, Store, StoreError, StoredMessage, WebhookClaims,
+        ReplayStep, Resealed, Selection, Standing, Stats, Store, StoreError, StoredMessage,
+        WebhookClaims,
     },
 };
 use bytes::Bytes;
@@ -247,6 +248,15 @@ impl Store for ModelStore {
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
         Ok(self.state().purge(&what))
+    }
+
+    /// Nothing is sealed here.
+    async fn reseal(&self, _: Timestamp) -> Result<Resealed, StoreError> {
+        Ok(Resealed {
+            values: 0,
+            unreadable: 0,
+            standing: Standing::OneKey,
+        })
     }
 
     async fn erase(&self, what: Erase) -> Result<Erased, StoreError> {
