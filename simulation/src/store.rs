@@ -15,20 +15,22 @@ use async_trait::async_trait;
 use bellhop::{
     domain::{
         access::Access,
+        access_token::TokenHash,
         api_key::ApiKey,
         delivery::{Attempt, Delivery},
         enterprise::{Application, Enterprise},
         integration::Integration,
         operational::OperationalMessage,
+        sign_in::SignIn,
         webhook::Webhook,
     },
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, ReplayId, WebhookId},
     store::{
         Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased,
-        Fence, IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue,
-        OperationalRequest, Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount,
-        ReplayStep, Resealed, Selection, Stats, Store, StoreError, StoredMessage, WebhookClaims,
-        sqlite::SqliteStore,
+        Failing, Fence, IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue,
+        OperationalRequest, Page, Purge, Purged, Receipt, RecentAttempt, Recorded, Replay,
+        ReplayCount, ReplayStep, Resealed, Selection, Stats, Store, StoreError, StoredMessage,
+        Views, WebhookClaims, sqlite::SqliteStore,
     },
 };
 use jiff::Timestamp;
@@ -212,4 +214,31 @@ reads! {
     record_operational(attempted: OperationalAttempted) -> bool;
     operational_messages(page: Page) -> Vec<OperationalMessage>;
     close() -> ();
+}
+
+/// Nobody looks on in a simulation.
+#[async_trait]
+impl Views for BrokenStore {
+    async fn sign_in(&self, hash: TokenHash) -> Result<Option<SignIn>, StoreError> {
+        self.through(Kind::Reads, async move |store| store.sign_in(hash).await)
+            .await
+    }
+
+    async fn failing(
+        &self,
+        of: Option<ApplicationId>,
+        since: Timestamp,
+    ) -> Result<Vec<Failing>, StoreError> {
+        self.through(Kind::Reads, async move |store| {
+            store.failing(of, since).await
+        })
+        .await
+    }
+
+    async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError> {
+        self.through(Kind::Reads, async move |store| {
+            store.recent_attempts(webhook).await
+        })
+        .await
+    }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask`: what one does with this repository, as commands that need nothing but Rust.
 
+mod browser;
 mod check;
 mod faults;
 mod fuzz;

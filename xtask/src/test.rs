@@ -5,6 +5,7 @@ use std::process::Command;
 
 use clap::Args;
 
+use crate::browser;
 use crate::faults;
 use crate::place;
 use crate::postgres::{self, Cluster, Durable};
@@ -71,6 +72,7 @@ pub fn run(options: &Options, summary: &mut Summary) {
             "--once",
         ]))
     });
+    summary.step("dashboard in a browser", || browser::step(options.offline));
     summary.step("fault battery", || {
         if options.no_faults {
             return Ok(Outcome::Skipped("--no-faults".into()));
@@ -94,8 +96,9 @@ pub fn run(options: &Options, summary: &mut Summary) {
 }
 
 /// What goes through the API and the dispatcher once more, on PostgreSQL: elsewhere it runs on SQLite.
-const ON_BOTH: [&str; 7] = [
+const ON_BOTH: [&str; 8] = [
     "api",
+    "dashboard",
     "delivery",
     "delivery_clock",
     "health",

@@ -165,6 +165,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where the newest link to sign in to the dashboard is kept.
+    pub fn sign_in_link_file(&self) -> PathBuf {
+        self.data_dir.join("sign-in-link")
+    }
+}
+
 /// Reads, merges and checks all settings.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut reader = Reader {

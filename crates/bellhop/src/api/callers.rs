@@ -18,6 +18,7 @@ use crate::{
     domain::{
         access_token::TokenHash,
         api_key::{ApiKey, Scope},
+        sign_in::Viewer,
     },
     id::{ApplicationId, KeyId},
     store::{Noun, Store, StoreError},
@@ -257,6 +258,15 @@ fn is_over(at: Timestamp, now: Timestamp) -> bool {
 }
 
 impl Caller {
+    /// Somebody who is signed in to the dashboard, which bounds by itself how often they ask.
+    pub fn viewer(viewer: &Viewer) -> Self {
+        Self {
+            scope: viewer.scope,
+            identity: viewer.session.0,
+            bucket: Arc::default(),
+        }
+    }
+
     /// Whether the caller may see things of the application; if not, they do not exist for it.
     pub fn sees(
         &self,

@@ -13,6 +13,7 @@ use crate::{
     api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, RetireSecrets},
     clock::{SharedClock, SystemClock},
     config::{Config, Egress},
+    dashboard::{self, DashboardOptions, DashboardState},
     delivery::{
         attempt::Attempts,
         dispatcher::{Dispatcher, Parts as DispatcherParts},
@@ -23,7 +24,7 @@ use crate::{
         retired::Retired,
         sender::{Sender, SenderOptions},
     },
-    domain::{access_token::TokenHash, secret_text::SecretText},
+    domain::{access_token::TokenHash, api_key::Scope, secret_text::SecretText},
     feed::Feed,
     id::WebhookId,
     lifecycle::Lifecycle,
@@ -59,6 +60,7 @@ pub struct Parts {
 pub struct App {
     listener: TcpListener,
     state: ApiState,
+    dashboard: DashboardState,
     store: Arc<dyn Store>,
     dispatcher: Dispatcher,
     operational: Operational,
@@ -112,23 +114,17 @@ impl App {
         }));
         let upkeep = Upkeep::new(&config, &store, &parts.clock, &observe, vault);
         let replays = ReplayRunner::new(store.clone(), feed.clone(), parts.clock.clone());
-        let lifecycle = Lifecycle::new(
-            store.clone(),
-            feed.clone(),
-            parts.clock,
-            parts.random.clone(),
-            config.token_overlap,
-        );
+        let lifecycle = lifecycle(&config, &store, &feed, &parts);
         let is_shared = config.is_shared();
         let state = ApiState::new(ApiOptions {
-            lifecycle: Arc::new(lifecycle),
-            feed,
+            lifecycle: lifecycle.clone(),
+            feed: feed.clone(),
             retire_secrets: attempts.retired.clone(),
             judge_url: Arc::new(Judge(policy.clone())),
             test_sender: Arc::new(WebhookTest {
                 attempts,
                 policy,
-                random: parts.random,
+                random: parts.random.clone(),
             }),
             operator_key: hash(&secrets.operator_key),
             former_operator_keys: secrets.former_operator_keys.iter().map(hash).collect(),
@@ -139,9 +135,11 @@ impl App {
             public_url: config.public_url.clone(),
         });
         state.read_keys().await?;
+        let dashboard = dashboard(&config, &state, lifecycle, feed, parts.random);
         Ok(Self {
             listener,
             state,
+            dashboard,
             store,
             dispatcher,
             operational,
@@ -159,6 +157,14 @@ impl App {
             .context("the listener has no address")
     }
 
+    /// Makes a link that signs the operator in to the dashboard, once. What comes back is its path.
+    pub async fn sign_in_link(&self) -> anyhow::Result<SecretText> {
+        let text = self.dashboard.link(Scope::Operator).await;
+        let text = text.context("no link to sign in could be made")?;
+        let path = format!("{}{}", dashboard::LINK_PATH, text.expose());
+        Ok(SecretText::new(path))
+    }
+
     /// Answers and sends until `stop`. Then answers that it is going away, lets what is under way end,
     /// records it, and closes the store.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
@@ -172,7 +178,7 @@ impl App {
         let until = stopped.clone();
         let upkeep = tokio::spawn(self.upkeep.run(move || wait(until.clone())));
         let replays = tokio::spawn(self.replays.run(wait(stopped.clone())));
-        let router = api::router(self.state.clone());
+        let router = dashboard::router(self.dashboard.clone());
         let server = tokio::spawn(listen::serve(
             self.listener,
             router,
@@ -191,6 +197,7 @@ impl App {
         ));
         stop.await;
         self.state.drain();
+        self.dashboard.drain();
         let _ = stopping.send(true);
         server.await.context("the listener stopped")?;
         drop(serving);
@@ -223,6 +230,37 @@ fn attempts(config: &Config, policy: Arc<EgressPolicy>, parts: &Parts) -> anyhow
         clock: parts.clock.clone(),
         random: parts.random.clone(),
         retired: Arc::default(),
+    })
+}
+
+fn lifecycle(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    feed: &Arc<Feed>,
+    parts: &Parts,
+) -> Arc<Lifecycle> {
+    Arc::new(Lifecycle::new(
+        store.clone(),
+        feed.clone(),
+        parts.clock.clone(),
+        parts.random.clone(),
+        config.token_overlap,
+    ))
+}
+
+fn dashboard(
+    config: &Config,
+    api: &ApiState,
+    lifecycle: Arc<Lifecycle>,
+    feed: Arc<Feed>,
+    random: SharedRandom,
+) -> DashboardState {
+    DashboardState::new(DashboardOptions {
+        lifecycle,
+        feed,
+        api: api::router(api.clone()),
+        random,
+        link_file: config.sign_in_link_file().display().to_string(),
     })
 }
 

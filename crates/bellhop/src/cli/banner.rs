@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     config::{Config, Database, Loaded, Origin},
+    domain::secret_text::SecretText,
     store::postgres::Address,
 };
 
@@ -32,7 +33,7 @@ pub struct Place {
 const MAX_URLS: usize = 6;
 
 /// For people, on stderr.
-pub fn print(place: &Place, loaded: &Loaded) {
+pub fn print(place: &Place, loaded: &Loaded, link: &SecretText) {
     let version = env!("CARGO_PKG_VERSION");
     let config = &loaded.config;
     let mut text = format!("{HEAD}Bellhop {version}{HEAD:#}\n\n");
@@ -44,6 +45,11 @@ pub fn print(place: &Place, loaded: &Loaded) {
     let _ = writeln!(text, "  {:13} {database}", "Database");
     let _ = writeln!(text, "  {:13} {}", "Operator key", key_place(place, config));
     let _ = writeln!(text, "  {:13} {}", "Settings", origins(loaded));
+    let _ = writeln!(
+        text,
+        "\nDashboard, once within 30 minutes (another link: bellhop sign-in):\n  {}",
+        link.expose()
+    );
     let _ = writeln!(text, "\nTry it:\n  {}", first_command(place, config));
     eprintln!("{text}");
     eprintln!("{DIM}Ctrl-C stops it after the requests in flight.{DIM:#}\n");
@@ -56,6 +62,7 @@ pub fn log(place: &Place, loaded: &Loaded) {
         urls = urls(place.address).join(" "),
         database = database_place(&loaded.config.database),
         operator_key = key_place(place, &loaded.config),
+        sign_in_link = whole(&loaded.config.sign_in_link_file()),
         settings = origins(loaded),
         "serving"
     );

@@ -14,6 +14,7 @@ mod openapi;
 pub mod receive;
 mod secret_input;
 mod serve;
+mod sign_in;
 mod store;
 mod style;
 mod verify;
@@ -43,6 +44,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Args),
+    SignIn(sign_in::Args),
     Demo(demo::Args),
     Receive(receive::Args),
     Verify(verify::Args),
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::SignIn(args) => sign_in::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Receive(args) => receive::run(&args),
         Command::Verify(args) => verify::run(&args),

@@ -11,7 +11,7 @@ use super::{
     Code, Failure, banner,
     flags::SettingFlags,
     log::{self, Written},
-    open_files,
+    open_files, sign_in,
 };
 use crate::{
     app::{App, Parts},
@@ -49,8 +49,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             address: app.local_addr()?,
             is_first_start,
         };
+        let link = sign_in::greet(&app, &loaded.config).await?;
         match written {
-            Written::Text => banner::print(&place, &loaded),
+            Written::Text => banner::print(&place, &loaded, &link),
             Written::Json => banner::log(&place, &loaded),
         }
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -15,5 +15,6 @@ pub mod operational_mail;
 pub mod replay;
 pub mod retry;
 pub mod secret_text;
+pub mod sign_in;
 pub mod signatures;
 pub mod webhook;

@@ -6,7 +6,7 @@ use bellhop_webhook::Requestor;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::{NewReplay, Replay, ReplayStep, StoreError};
+use super::{NewReplay, Replay, ReplayStep, SignInWrite, StoreError};
 use crate::{
     domain::{
         api_key::{ApiKey, KeyRotation},
@@ -140,6 +140,8 @@ pub enum Write {
     /// Notes when API keys were used: nothing that anybody asked for. Keys that are gone are passed over, and an earlier
     /// moment than the one that was noted changes nothing.
     NoteKeyUses(Vec<(KeyId, Timestamp)>),
+    /// Keeps, uses or ends a way into the dashboard.
+    SignIn(SignInWrite),
 }
 
 /// A webhook that is to be created.
@@ -216,6 +218,8 @@ pub enum Written {
     },
     /// An API key.
     Key(Box<ApiKey>),
+    /// A way into the dashboard.
+    SignedIn,
     /// Something is gone.
     Deleted,
     /// Something was noted.

@@ -30,6 +30,7 @@ mod commit;
 pub mod copy;
 mod erasure;
 mod operational;
+mod overview;
 pub mod postgres;
 mod purge;
 mod read;
@@ -37,6 +38,7 @@ mod replay;
 mod resealing;
 mod sealed;
 mod selection;
+mod sign_in;
 pub mod sqlite;
 mod tally;
 
@@ -46,6 +48,7 @@ pub use commit::{
 };
 pub use erasure::{Erase, Erased};
 pub use operational::{OperationalAttempted, OperationalClaim, OperationalDue, OperationalRequest};
+pub use overview::{Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, RecentAttempt, Views};
 pub use purge::{Purge, Purged};
 pub use read::{DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoredMessage};
 pub use replay::{
@@ -53,10 +56,11 @@ pub use replay::{
     MAX_WAITING, NewReplay, Position, Replay, ReplayCount, ReplayStep, Selection,
 };
 pub use resealing::{Census, Resealed, ResealingShown, Standing};
+pub use sign_in::{LINK_IS_OVER, SignInWrite};
 
 /// Where everything durable is.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: Views + Send + Sync + std::fmt::Debug {
     /// Makes one write durable before it answers. Concurrent calls share one write to the disk.
     /// A write that is refused changes nothing.
     async fn commit(&self, commit: Commit) -> Result<Receipt, CommitError>;

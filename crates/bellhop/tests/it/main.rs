@@ -4,6 +4,7 @@ mod api;
 mod canary;
 mod cli;
 mod crash;
+mod dashboard;
 mod delivery;
 mod delivery_clock;
 mod deploy;

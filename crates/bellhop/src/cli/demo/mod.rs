@@ -18,6 +18,7 @@ use super::{
     log,
     receive::{Behaviour, Received, Receiver, ReceiverParts},
     serve::{self, Signals},
+    sign_in,
     style::{DIM, HEAD},
 };
 use crate::{
@@ -95,6 +96,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
         let app = serve::build(config.clone()).await?;
         let base = format!("http://{}", app.local_addr()?);
+        let link = sign_in::greet(&app, &config).await?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let mut server = JoinSet::new();
         server.spawn(app.run(async {
@@ -103,7 +105,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }));
         let key = config.open_secrets(&SystemRandom)?.operator_key;
         let shown = tokio::select! {
-            shown = play(args, base, key) => shown,
+            shown = play(args, base, key, &link) => shown,
             () = signals.next() => Ok(()),
             Some(ended) = server.join_next() => Err(match ended {
                 Ok(Ok(())) => Failure::new(Code::Other, "the server ended by itself"),
@@ -123,7 +125,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// The show from beginning to end; without `--once` it has none.
-async fn play(args: &Args, base: String, key: SecretText) -> Result<(), Failure> {
+async fn play(
+    args: &Args,
+    base: String,
+    key: SecretText,
+    link: &SecretText,
+) -> Result<(), Failure> {
     let mut stage = Stage::set(base, key).await?;
     let show = Show::new(&stage.samples);
     show.say(&stage.introduction())?;
@@ -133,7 +140,7 @@ async fn play(args: &Args, base: String, key: SecretText) -> Result<(), Failure>
     let judgement = stage.judge(&performed?).await?;
     show.judgement(&judgement)?;
     if !args.once {
-        show.say(&stage.invitation())?;
+        show.say(&stage.invitation(link))?;
         while let Some(received) = stage.received.recv().await {
             show.received(&received, None)?;
         }
@@ -291,12 +298,17 @@ impl Stage {
         }
     }
 
-    fn invitation(&self) -> String {
+    fn invitation(&self, link: &SecretText) -> String {
         let (base, key) = (&self.base, self.key.expose());
         let (application, enterprise) = (self.platform.application_id, self.platform.enterprise_id);
         let receiver = self.receiver.address();
+        let link = link.expose();
         format!(
-            "\n{HEAD}It goes on until Ctrl-C.{HEAD:#} Things to try in another terminal, with this demo's key:\n\
+            "\n{HEAD}It goes on until Ctrl-C.{HEAD:#} Open the dashboard (the link works once, within 30 minutes):\n\
+             \n\
+             \x20 {link}\n\
+             \n\
+             Things to try in another terminal, with this demo's key:\n\
              \n\
              \x20 export KEY={key}\n\
              \n\

@@ -11,7 +11,7 @@ use super::{
     counts::{Counts, Writer},
     group::answer_place,
     record::{advance, lock},
-    registry, replays, rows,
+    registry, replays, rows, sign_ins,
 };
 use crate::{
     clock::to_ms,
@@ -147,6 +147,7 @@ impl Alone<'_> {
                 registry::rotate_key(self, *id, *to, at).await.map(alone)
             }
             Write::NoteKeyUses(uses) => registry::note_key_uses(self, uses).await.map(alone),
+            Write::SignIn(write) => sign_ins::write(self, write, at).await.map(alone),
             Write::CreateIntegration { .. } | Write::Command { .. } => {
                 unreachable!("transitions go in groups")
             }

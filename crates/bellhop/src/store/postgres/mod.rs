@@ -60,6 +60,7 @@ mod lifecycle;
 mod listen;
 mod made;
 mod operational;
+mod overview;
 mod purge;
 mod queue;
 mod read;
@@ -73,6 +74,7 @@ mod replays;
 mod resealing;
 mod rows;
 pub(super) mod schema;
+mod sign_ins;
 mod walk;
 
 pub use connect::Address;

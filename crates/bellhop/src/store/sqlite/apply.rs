@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{batch::Batch, health, lifecycle, registry, replays, rows};
+use super::{batch::Batch, health, lifecycle, registry, replays, rows, sign_ins};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
@@ -41,11 +41,14 @@ impl Apply<'_> {
         &mut self,
         commit: &Commit,
     ) -> Result<(Written, Vec<crate::id::WebhookId>), CommitError> {
-        // The first two say what they make due, the last makes nothing due. The others are rare: what lies ready is read
+        // The first two say what they make due, the next two make nothing due. All others are rare: what lies ready is read
         // again after them.
         if !matches!(
             commit.write,
-            Write::CreateIntegration { .. } | Write::Command { .. } | Write::NoteKeyUses(_)
+            Write::CreateIntegration { .. }
+                | Write::Command { .. }
+                | Write::NoteKeyUses(_)
+                | Write::SignIn(_)
         ) {
             self.batch.ready.forget_all();
             self.batch.claims.doubt();
@@ -97,6 +100,7 @@ impl Apply<'_> {
             Write::DeleteKey { id } => registry::delete_key(self, *id).map(alone),
             Write::RotateKey { id, to } => registry::rotate_key(self, *id, *to, at).map(alone),
             Write::NoteKeyUses(uses) => registry::note_key_uses(self, uses).map(alone),
+            Write::SignIn(write) => sign_ins::write(self, write, at).map(alone),
         }
     }
 

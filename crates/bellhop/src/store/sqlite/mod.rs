@@ -51,6 +51,7 @@ pub(super) mod lock;
 mod log;
 pub(super) mod moved;
 mod operational;
+mod overview;
 mod purge;
 mod read;
 mod ready;
@@ -62,6 +63,7 @@ mod replays;
 mod resealing;
 mod rows;
 pub(super) mod schema;
+mod sign_ins;
 mod values;
 mod writer;
 

@@ -16,6 +16,7 @@ pub mod replanning;
 pub mod replaying;
 pub mod retention;
 pub mod runs;
+pub mod views;
 pub mod webhooks;
 
 /// Runs every case against a database.
@@ -91,6 +92,13 @@ macro_rules! conformance {
                     our_own_faults_do_not_count,
                     five_days_of_failures_disable_it,
                     a_success_is_all_that_it_takes_to_be_clean,
+                ]
+                views: [
+                    a_link_opens_one_session_of_its_scope,
+                    a_link_that_is_over_opens_nothing,
+                    a_session_is_prolonged_and_ended,
+                    what_is_failing_is_grouped,
+                    the_newest_attempts_of_a_webhook_are_told,
                 ]
                 replaying: [
                     a_delivered_one_is_sent_again,

@@ -201,6 +201,7 @@ impl State {
                 }
                 Ok(Written::Noted)
             }
+            Write::SignIn(write) => self.write_sign_in(write, at),
             _ => unreachable!("the other writes may make something due"),
         }
     }

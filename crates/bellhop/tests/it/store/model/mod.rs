@@ -10,6 +10,7 @@ mod read;
 mod replan;
 mod replays;
 mod selection;
+mod views;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,6 +27,7 @@ use bellhop::{
         enterprise::{Application, Enterprise},
         integration::{Integration, NewMessage},
         operational::{Destination, FailureWindow, OperationalMessage},
+        sign_in::SignIn,
         webhook::Webhook,
     },
     id::{
@@ -62,6 +64,7 @@ struct State {
     erased: BTreeMap<(IntegrationId, u64), Timestamp>,
     deliveries: BTreeMap<DeliveryId, KeptDelivery>,
     keys: BTreeMap<KeyId, ApiKey>,
+    sign_ins: HashMap<[u8; 32], SignIn>,
     replays: BTreeMap<ReplayId, Replay>,
     remembered: HashMap<[u8; 32], Remembered>,
     claims: HashMap<DeliveryId, Fence>,
@@ -115,6 +118,7 @@ impl ModelStore {
                 erased: BTreeMap::new(),
                 deliveries: BTreeMap::new(),
                 keys: BTreeMap::new(),
+                sign_ins: HashMap::new(),
                 replays: BTreeMap::new(),
                 remembered: HashMap::new(),
                 claims: HashMap::new(),

@@ -1,0 +1,18 @@
+//! Pages and the commands that their forms give: a file for each noun.
+
+pub mod applications;
+pub mod catalogue;
+pub mod deliveries;
+pub mod delivery;
+pub mod enterprises;
+pub mod integration;
+pub mod integrations;
+pub mod keys;
+pub mod operational;
+pub mod overview;
+pub mod replays;
+pub mod search;
+pub mod theme;
+pub mod webhook;
+pub mod webhook_settings;
+pub mod webhooks;

@@ -1,0 +1,103 @@
+//! What the dashboard asks beside the rest: who is signed in, what is failing, and how a webhook has fared lately. The
+//! last two look at so many rows at most, however many there are.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::StoreError;
+use crate::{
+    domain::{access_token::TokenHash, cause::Cause, sign_in::SignIn},
+    id::{ApplicationId, DeliveryId, WebhookId},
+};
+
+/// Most lanes that wait, and most deliveries that failed for good, that are looked at for what is failing.
+pub const MOST_FAILING: u32 = 5_000;
+/// Most deliveries of an application that are looked at for the newest of one webhook.
+pub const MOST_LOOKED_AT: u32 = 2_000;
+/// Most deliveries whose attempts are shown as the newest of a webhook.
+pub const MOST_RECENT: u32 = 200;
+
+/// What the dashboard asks of a store beside the rest.
+#[async_trait]
+pub trait Views {
+    /// A link or a session of the dashboard; also one that is over and not yet let go of.
+    async fn sign_in(&self, hash: TokenHash) -> Result<Option<SignIn>, StoreError>;
+    /// What fails, by webhook and cause: lanes that wait after a failure, and deliveries that were made since a moment
+    /// and failed for good. Looks at [`MOST_FAILING`] of each at most.
+    async fn failing(
+        &self,
+        of: Option<ApplicationId>,
+        since: Timestamp,
+    ) -> Result<Vec<Failing>, StoreError>;
+    /// The newest attempts at a webhook, newest first, among the newest deliveries of its application.
+    async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError>;
+}
+
+/// What fails at one webhook for one cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// Where.
+    pub webhook_id: WebhookId,
+    /// Why.
+    pub cause: Cause,
+    /// How many lanes wait for their next attempt after such a failure.
+    pub waiting: u64,
+    /// How many deliveries have used up their schedule, lately.
+    pub failed: u64,
+    /// When the oldest of them all was made.
+    pub since: Timestamp,
+}
+
+/// An attempt in a line of figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentAttempt {
+    /// Of which delivery.
+    pub delivery_id: DeliveryId,
+    /// 1, 2, 3 …
+    pub number: u32,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// Why it failed; `None` if it succeeded.
+    pub cause: Option<Cause>,
+    /// The status that came back.
+    pub status: Option<u16>,
+}
+
+/// One row of either count.
+pub struct Tally {
+    pub webhook_id: WebhookId,
+    pub cause: Cause,
+    pub count: u64,
+    pub since: Timestamp,
+}
+
+/// Puts both counts together: what waits first, the most first.
+pub fn failing(waiting: Vec<Tally>, failed: Vec<Tally>) -> Vec<Failing> {
+    let mut all: BTreeMap<(WebhookId, Cause), Failing> = BTreeMap::new();
+    let waiting = waiting.into_iter().map(|tally| (tally, true));
+    let failed = failed.into_iter().map(|tally| (tally, false));
+    for (tally, is_waiting) in waiting.chain(failed) {
+        let group = all
+            .entry((tally.webhook_id, tally.cause))
+            .or_insert(Failing {
+                webhook_id: tally.webhook_id,
+                cause: tally.cause,
+                waiting: 0,
+                failed: 0,
+                since: tally.since,
+            });
+        group.since = group.since.min(tally.since);
+        if is_waiting {
+            group.waiting += tally.count;
+        } else {
+            group.failed += tally.count;
+        }
+    }
+    let mut all: Vec<_> = all.into_values().collect();
+    all.sort_by_key(|group| std::cmp::Reverse((group.waiting, group.failed)));
+    all
+}

@@ -1,0 +1,110 @@
+//! What is failing, and the newest attempts of a webhook. No query looks at more rows than its limits say.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use super::{
+    PostgresStore,
+    connect::Failed,
+    connection::{Connection, Values, query},
+    purge::first_id_at,
+    rows, sign_ins,
+};
+use crate::{
+    clock::to_ms,
+    domain::{access_token::TokenHash, sign_in::SignIn},
+    id::{ApplicationId, WebhookId},
+    store::{
+        Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, RecentAttempt, StoreError, Views,
+        overview::{Tally, failing as merged},
+    },
+};
+
+type Read<T> = Result<T, Failed>;
+
+#[async_trait]
+impl Views for PostgresStore {
+    async fn sign_in(&self, hash: TokenHash) -> Result<Option<SignIn>, StoreError> {
+        self.read(async |on, _| Ok(sign_ins::find(on, hash).await?))
+            .await
+    }
+
+    async fn failing(
+        &self,
+        of: Option<ApplicationId>,
+        since: Timestamp,
+    ) -> Result<Vec<Failing>, StoreError> {
+        self.read(async |on, _| failing(on, of, since).await).await
+    }
+
+    async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError> {
+        self.read(async |on, _| recent_attempts(on, webhook).await)
+            .await
+    }
+}
+
+async fn failing(
+    on: &Connection,
+    of: Option<ApplicationId>,
+    since: Timestamp,
+) -> Read<Vec<Failing>> {
+    let of = of.map(|id| id.0);
+    // An application's own are found by its webhooks: those of others would use the limit up.
+    let own = match of {
+        Some(_) => "AND webhook_id IN (SELECT id FROM webhooks WHERE application_id = $1::uuid)",
+        None => "AND $1::uuid IS NULL",
+    };
+    let waiting = format!(
+        "SELECT webhook_id, cause, count(*), min(created_ms) FROM \
+         (SELECT webhook_id, cause, created_ms, state FROM deliveries \
+         WHERE next_attempt_ms IS NOT NULL {own} LIMIT {MOST_FAILING}) due \
+         WHERE cause IS NOT NULL AND state = 'Pending' GROUP BY webhook_id, cause",
+    );
+    let failed = format!(
+        "SELECT webhook_id, cause, count(*), min(created_ms) FROM \
+         (SELECT webhook_id, application_id, cause, created_ms FROM deliveries \
+         WHERE state = 'Failed' AND id >= $2 ORDER BY id DESC LIMIT {MOST_FAILING}) failed \
+         WHERE cause IS NOT NULL AND ($1::uuid IS NULL OR application_id = $1) GROUP BY webhook_id, cause",
+    );
+    let waiting = tallies(on, &waiting, &[&of]).await?;
+    let failed = tallies(on, &failed, &[&of, &first_id_at(to_ms(since))]).await?;
+    Ok(merged(waiting, failed))
+}
+
+async fn recent_attempts(on: &Connection, webhook: WebhookId) -> Read<Vec<RecentAttempt>> {
+    let sql = format!(
+        "SELECT a.delivery_id, a.number, a.started_ms, a.duration_us, a.cause, a.status FROM \
+         (SELECT id FROM (SELECT id, webhook_id FROM deliveries WHERE application_id = \
+         (SELECT application_id FROM webhooks WHERE id = $1) ORDER BY id DESC LIMIT {MOST_LOOKED_AT}) newest \
+         WHERE webhook_id = $1 LIMIT {MOST_RECENT}) d JOIN attempts a ON a.delivery_id = d.id \
+         ORDER BY a.started_ms DESC LIMIT {MOST_RECENT}",
+    );
+    let found = query(on, &sql, &[&webhook.0]).await?;
+    Ok(rows::all(&found, attempt)?)
+}
+
+async fn tallies(on: &Connection, sql: &str, values: Values<'_>) -> Read<Vec<Tally>> {
+    let found = query(on, sql, values).await?;
+    Ok(rows::all(&found, |row| {
+        Ok(Tally {
+            webhook_id: rows::id(row, 0)?,
+            cause: rows::text(row, 1)?,
+            count: rows::number(row, 2)?,
+            since: rows::moment(row, 3)?,
+        })
+    })?)
+}
+
+fn attempt(row: &Row) -> Result<RecentAttempt, StoreError> {
+    Ok(RecentAttempt {
+        delivery_id: rows::id(row, 0)?,
+        number: rows::number(row, 1)?,
+        started: rows::moment(row, 2)?,
+        duration: Duration::from_micros(rows::number(row, 3)?),
+        cause: rows::text_or_null(row, 4)?,
+        status: rows::number_or_null(row, 5)?,
+    })
+}

@@ -1,0 +1,159 @@
+//! Whatever somebody writes is text, wherever it is shown.
+
+use serde_json::json;
+
+use super::Desk;
+use crate::support::{receiver::Scripted, sending::Sending};
+
+/// Each would do something if it were taken for markup. `WOULD` names them in a page.
+const PAYLOADS: &[&str] = &[
+    "<script>would()</script>",
+    "\"><img src=x onerror=would()>",
+    "'><svg onload=would()>",
+    "</title></textarea></style></script><script>would()</script>",
+    "<a href=javascript:would()>x</a>",
+    "<div hx-get=/dashboard hx-trigger=load>would</div>",
+    "&lt;script&gt;would()&lt;/script&gt;",
+    "{{would()}}${would()}",
+    "<!--><script>would()</script>-->",
+    "\u{202e}<b>would</b>",
+];
+
+#[tokio::test]
+async fn what_people_and_receivers_write_is_text() {
+    for payload in PAYLOADS {
+        let mut sending = Sending::start().await;
+        let written = write(&mut sending, payload).await;
+        let app = &sending.app;
+        let [application, enterprise, webhook, integration, delivery] = &written;
+        let desk = Desk::of(app);
+        let browser = desk.operator().await;
+        let query = url::form_urlencoded::byte_serialize(payload.as_bytes()).collect::<String>();
+        for path in [
+            "",
+            "/deliveries",
+            &format!("/deliveries/{delivery}"),
+            &format!("/deliveries?State={query}&Cause={query}&FromUtc={query}&Odd={query}"),
+            "/integrations",
+            &format!("/integrations/new?Name={query}"),
+            &format!("/integrations/{integration}"),
+            &format!("/integrations/{integration}/delete"),
+            "/applications",
+            &format!("/applications/{application}"),
+            &format!("/applications/{application}/webhooks/new"),
+            "/webhooks",
+            &format!("/webhooks/{webhook}"),
+            &format!("/webhooks/{webhook}/settings"),
+            "/enterprises",
+            &format!("/enterprises/{enterprise}"),
+            &format!("/replays/new?WebhookId={webhook}"),
+            "/keys",
+            &format!("/search?Text={query}"),
+            &format!("/deliveries/{query}"),
+            &format!("/{query}"),
+        ] {
+            let page = browser.get(&format!("/dashboard{path}")).await.text();
+            judge(&page, path, payload);
+        }
+        let refused = browser
+            .post(
+                &format!("/dashboard/applications/{application}/webhooks/new"),
+                &[
+                    ("Url", payload),
+                    ("Description", payload),
+                    ("RetrySchedule", payload),
+                    ("Headers", payload),
+                ],
+            )
+            .await;
+        assert_eq!(refused.status, 422);
+        judge(&refused.text(), "a form that was refused", payload);
+        sending.app.stop().await;
+    }
+}
+
+/// Writes it wherever something can be written: the ids of an application, an enterprise, a webhook, an integration and a
+/// delivery that have it.
+async fn write(sending: &mut Sending, payload: &str) -> [String; 5] {
+    let app = &sending.app;
+    let application = app.application(payload).await;
+    let webhook = app
+        .webhook(&application, json!({ "Url": sending.receiver.url("/hook"), "Description": payload, "RetrySchedule": [0, 5] }))
+        .await;
+    let id = |value: &serde_json::Value| value["Id"].as_str().unwrap().to_owned();
+    let person = json!({ "Name": payload, "Email": "a@h.example" });
+    let enterprise = "11111111-1111-4111-8111-111111111111";
+    app.operator(http::Method::PUT, &format!("/v1/enterprises/{enterprise}"))
+        .json(&json!({ "Name": payload }))
+        .send()
+        .await
+        .expect(201);
+    let document = json!({
+        "ApplicationId": application, "EnterpriseId": enterprise, "Name": payload, "Requestor": person
+    });
+    let integration = app.post("/v1/integrations", &document).await.expect(201);
+    app.key(&json!({ "Name": payload, "Scope": "application", "ApplicationId": application }))
+        .await;
+    sending.receiver.answers([Scripted::from(500)
+        .header("x-odd", payload.replace('\u{202e}', ""))
+        .body(payload)]);
+    sending.drain().await;
+    let app = &sending.app;
+    app.post(
+        &format!("/v1/webhooks/{}/pause", id(&webhook)),
+        &json!({ "Reason": payload }),
+    )
+    .await
+    .expect(200);
+    let found = app
+        .get(&format!("/v1/deliveries?WebhookId={}", id(&webhook)))
+        .await
+        .expect(200);
+    let delivery = id(&found["Items"][0]);
+    [
+        application,
+        enterprise.to_owned(),
+        id(&webhook),
+        id(&integration),
+        delivery,
+    ]
+}
+
+/// Reads the page as HTML is read, as far as it matters: what a tag is, and what its attributes are.
+#[track_caller]
+fn judge(page: &str, path: &str, payload: &str) {
+    let mut rest = page;
+    while let Some((_, after)) = rest.split_once('<') {
+        let (tag, after) = tag(after);
+        rest = after;
+        let name = tag.split([' ', '>', '/']).next().unwrap_or_default();
+        let outside_of_values = outside_of_values(tag);
+        let is_ours =
+            !outside_of_values.contains("would") && !outside_of_values.contains("onerror");
+        assert!(is_ours, "{path} takes {payload} for markup: <{tag}");
+        if name == "script" {
+            assert!(tag.contains("src=\"/dashboard/assets/"), "{path}: <{tag}");
+        }
+        assert!(
+            !matches!(name, "img" | "b" | "style" | "iframe"),
+            "{path}: <{tag}"
+        );
+    }
+}
+
+/// A tag up to its end, which is no `>` inside quotes.
+fn tag(text: &str) -> (&str, &str) {
+    let mut in_value = false;
+    for (place, letter) in text.char_indices() {
+        match letter {
+            '"' => in_value = !in_value,
+            '>' if !in_value => return text.split_at(place),
+            _ => {}
+        }
+    }
+    (text, "")
+}
+
+fn outside_of_values(tag: &str) -> String {
+    tag.split('"').step_by(2).collect()
+}

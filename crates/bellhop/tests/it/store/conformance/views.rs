@@ -1,0 +1,189 @@
+//! What the dashboard asks beside the rest.
+
+use std::time::Duration;
+
+use bellhop::{
+    domain::{
+        api_key::Scope,
+        secret_text::SecretText,
+        sign_in::{SignIn, SignInKind},
+    },
+    id::ApplicationId,
+    store::{CommitError, Noun, SignInWrite, Write},
+};
+use uuid::Uuid;
+
+use crate::store::{
+    databases::Database,
+    world::{World, schedule},
+};
+
+fn text(text: &str) -> SecretText {
+    SecretText::new(text)
+}
+
+async fn write<D: Database>(world: &World<D>, write: SignInWrite) -> Result<(), CommitError> {
+    world.commit(Write::SignIn(write)).await.map(drop)
+}
+
+pub async fn a_link_opens_one_session_of_its_scope<D: Database>(world: World<D>) {
+    let store = world.store();
+    let application = world.new_application("Product").await;
+    let link = SignIn::link(&text("link"), Scope::Application(application), world.now());
+    write(&world, SignInWrite::Keep(link.clone()))
+        .await
+        .unwrap();
+    assert_eq!(store.sign_in(link.hash).await.unwrap(), Some(link.clone()));
+    let session = SignIn::session(&text("session"), Scope::Operator, world.now());
+    let use_it = || SignInWrite::UseLink {
+        link: link.hash,
+        session: session.clone(),
+    };
+    write(&world, use_it()).await.unwrap();
+    let kept = store.sign_in(session.hash).await.unwrap().unwrap();
+    // Never more than the link says.
+    assert_eq!(kept.scope, Scope::Application(application));
+    assert_eq!(kept.kind, SignInKind::Session);
+    assert_eq!(store.sign_in(link.hash).await.unwrap(), None);
+    let again = write(&world, use_it()).await.unwrap_err();
+    assert!(matches!(again, CommitError::NotNow(_)), "{again}");
+    // A session is no link.
+    let of_session = SignInWrite::UseLink {
+        link: session.hash,
+        session: SignIn::session(&text("other"), Scope::Operator, world.now()),
+    };
+    assert!(matches!(
+        write(&world, of_session).await.unwrap_err(),
+        CommitError::NotNow(_)
+    ));
+    assert!(store.sign_in(session.hash).await.unwrap().is_some());
+    let nobody = Scope::Application(ApplicationId(Uuid::nil()));
+    let nobodys = SignIn::link(&text("nobody"), nobody, world.now());
+    let refused = write(&world, SignInWrite::Keep(nobodys)).await.unwrap_err();
+    assert!(matches!(
+        refused,
+        CommitError::NotFound {
+            noun: Noun::Application,
+            ..
+        }
+    ));
+}
+
+pub async fn a_link_that_is_over_opens_nothing<D: Database>(world: World<D>) {
+    let link = SignIn::link(&text("link"), Scope::Operator, world.now());
+    write(&world, SignInWrite::Keep(link.clone()))
+        .await
+        .unwrap();
+    world.clock.advance(Duration::from_mins(30));
+    let session = SignIn::session(&text("session"), Scope::Operator, world.now());
+    let use_it = SignInWrite::UseLink {
+        link: link.hash,
+        session: session.clone(),
+    };
+    assert!(matches!(
+        write(&world, use_it).await.unwrap_err(),
+        CommitError::NotNow(_)
+    ));
+    assert_eq!(world.store().sign_in(session.hash).await.unwrap(), None);
+    // Whoever signs in next clears it away.
+    write(&world, SignInWrite::Keep(session)).await.unwrap();
+    assert_eq!(world.store().sign_in(link.hash).await.unwrap(), None);
+}
+
+pub async fn a_session_is_prolonged_and_ended<D: Database>(world: World<D>) {
+    let store = world.store();
+    let session = SignIn::session(&text("session"), Scope::Operator, world.now());
+    write(&world, SignInWrite::Keep(session.clone()))
+        .await
+        .unwrap();
+    let idle_until = world.now() + Duration::from_hours(20);
+    let prolong = SignInWrite::Prolong {
+        session: session.hash,
+        idle_until,
+    };
+    write(&world, prolong).await.unwrap();
+    let kept = store.sign_in(session.hash).await.unwrap().unwrap();
+    assert_eq!(
+        kept,
+        SignIn {
+            idle_until,
+            ..session.clone()
+        }
+    );
+    let end = SignInWrite::End {
+        session: session.hash,
+    };
+    write(&world, end.clone()).await.unwrap();
+    assert_eq!(store.sign_in(session.hash).await.unwrap(), None);
+    write(&world, end).await.unwrap();
+}
+
+pub async fn what_is_failing_is_grouped<D: Database>(world: World<D>) {
+    let webhook = world.new_webhook().await;
+    for _ in 0..3 {
+        world.new_integration().await;
+    }
+    let store = world.store();
+    let since = world.now();
+    assert_eq!(store.failing(None, since).await.unwrap(), []);
+    let claims = world.claim(webhook).await;
+    assert_eq!(claims.len(), 3);
+    world.succeed(&claims[0]).await;
+    world.fail(&claims[1]).await;
+    world.fail(&claims[2]).await;
+    let groups = store.failing(None, since).await.unwrap();
+    assert_eq!(groups.len(), 1, "{groups:?}");
+    assert_eq!(
+        (groups[0].webhook_id, groups[0].waiting, groups[0].failed),
+        (webhook, 2, 0)
+    );
+    assert_eq!(groups[0].since, since);
+    let of = world.webhook(webhook).await.application_id;
+    assert_eq!(store.failing(Some(of), since).await.unwrap(), groups);
+    let other = world.new_application("Other").await;
+    assert_eq!(store.failing(Some(other), since).await.unwrap(), []);
+    // To the end of the schedule.
+    for _ in 1..schedule().seconds().len() {
+        world.clock.advance(Duration::from_hours(24));
+        for claim in world.claim(webhook).await {
+            world.fail(&claim).await;
+        }
+    }
+    let groups = store.failing(Some(of), since).await.unwrap();
+    assert_eq!(
+        (groups.len(), groups[0].waiting, groups[0].failed),
+        (1, 0, 2),
+        "{groups:?}"
+    );
+    let later = world.now();
+    assert_eq!(store.failing(None, later).await.unwrap(), []);
+}
+
+pub async fn the_newest_attempts_of_a_webhook_are_told<D: Database>(world: World<D>) {
+    let (webhook, other) = (world.new_webhook().await, world.new_webhook().await);
+    let integration = world.new_integration().await;
+    let store = world.store();
+    assert_eq!(store.recent_attempts(webhook).await.unwrap(), []);
+    let claim = world.claim_one(webhook).await;
+    world.fail(&claim).await;
+    world.clock.advance(Duration::from_hours(24));
+    let claim = world.claim_one(webhook).await;
+    world.succeed(&claim).await;
+    let told = store.recent_attempts(webhook).await.unwrap();
+    let numbers: Vec<_> = told
+        .iter()
+        .map(|attempt| (attempt.number, attempt.cause.is_none()))
+        .collect();
+    assert_eq!(numbers, [(2, true), (1, false)]);
+    let delivery = &world.lane(webhook, integration).await[0];
+    let kept = store.attempts(delivery.id).await.unwrap();
+    assert_eq!(
+        (told[1].started, told[1].duration),
+        (kept[0].started, kept[0].duration)
+    );
+    assert!(
+        told.iter()
+            .all(|attempt| attempt.delivery_id == delivery.id)
+    );
+    assert_eq!(store.recent_attempts(other).await.unwrap(), []);
+}
