@@ -28,6 +28,14 @@ const SOON: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How connections begin that write and claim. Each statement of theirs has one way, along an index, whatever is known of
+/// the tables: it is planned once, and not by what they were when they were small. A transaction in which nothing is asked
+/// for two seconds is that of a replica which is stopped or cut off: the database ends it, or all would wait for its locks.
+pub const WRITE: &str = "SET idle_in_transaction_session_timeout = 2000; SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off";
+/// How connections begin that read.
+pub const READ: &str = "SET jit = off";
+
 /// A statement's values.
 pub type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 

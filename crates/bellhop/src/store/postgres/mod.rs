@@ -17,7 +17,7 @@ use uuid::Uuid;
 use self::{
     claims::Held,
     connect::Failed,
-    connection::{Connection, Connections, query_opt, settled},
+    connection::{Connection, Connections, READ, WRITE, query_opt, settled},
     lifecycle::Transitions,
     listen::ToTell,
     purge::Walks,
@@ -91,14 +91,6 @@ const PROVED_WITHIN: Duration = Duration::from_secs(2);
 const PROOF_LASTS: Duration = Duration::from_secs(1);
 /// Connections that read.
 const READERS: usize = 8;
-
-/// How connections begin that write and claim. Each statement of theirs has one way, along an index, whatever is known of
-/// the tables: it is planned once, and not by what they were when they were small. A transaction in which nothing is asked
-/// for two seconds is that of a replica which is stopped or cut off: the database ends it, or all would wait for its locks.
-const WRITE: &str = "SET idle_in_transaction_session_timeout = 2000; SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
-    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off";
-/// How connections begin that read.
-const READ: &str = "SET jit = off";
 
 /// How to open the store.
 pub struct PostgresOptions {

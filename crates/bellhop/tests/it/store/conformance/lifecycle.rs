@@ -164,7 +164,8 @@ pub async fn each_command_tells_its_message<D: Database>(mut world: World<D>) {
     let token = generate(id, &SeededRandom::new(3));
     let regenerate = Command::RegenerateAccessToken {
         token: token.clone(),
-        overlap_until: world.later(),
+        // Not over when it is commanded: the clock moves on before each command.
+        overlap_until: world.now() + std::time::Duration::from_hours(24),
     };
     let commands = [
         Command::Disable,
