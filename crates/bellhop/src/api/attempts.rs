@@ -248,11 +248,17 @@ impl From<Timings> for TimingsObject {
     }
 }
 
+/// The headers whose values are masked.
 fn names(webhook: &Webhook) -> Vec<String> {
+    let authorization = webhook
+        .authentication
+        .as_ref()
+        .map(|_| "authorization".to_owned());
     webhook
         .headers
         .iter()
         .map(|(name, _)| name.clone())
+        .chain(authorization)
         .collect()
 }
 

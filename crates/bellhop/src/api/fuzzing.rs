@@ -33,11 +33,11 @@ pub fn bodies(bytes: &[u8]) {
     read::<keys::RotateKey>(bytes);
     read::<webhook_commands::RotateSecret>(bytes);
     if let Some((webhook, mut checks)) = read::<CreateWebhook>(bytes) {
-        let _ = webhook.check(&mut checks, &Anything);
+        let _ = webhook.check(&mut checks, &Anything, jiff::Timestamp::UNIX_EPOCH);
         refused_politely(checks.finish());
     }
     if let Some((webhook, mut checks)) = read::<UpdateWebhook>(bytes) {
-        let _ = webhook.check(&mut checks, &Anything, bellhop_webhook::Profile::Default);
+        let _ = webhook.check(&mut checks, &Anything, jiff::Timestamp::UNIX_EPOCH, None);
         refused_politely(checks.finish());
     }
 }

@@ -1,16 +1,26 @@
 //! The settings of a webhook as callers write them, and the judging of them.
 
 use bellhop_webhook::{Action, Profile, Secret, SigningKey};
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
-use super::{JudgeUrl, checks::Checks, code::Flaw, error::FieldError, objects::Headers};
+use super::{
+    JudgeUrl,
+    body::Object,
+    checks::Checks,
+    client_certificate::{ClientCertificateInput, check_certificate},
+    code::Flaw,
+    error::FieldError,
+    objects::Headers,
+    webhook_credentials::{AuthenticationInput, check_authentication, check_together},
+};
 use crate::{
     domain::{
         header,
         retry::RetrySchedule,
         secret_text::SecretText,
-        webhook::{ActionFilter, MAX_IN_FLIGHT},
+        webhook::{ActionFilter, MAX_IN_FLIGHT, Webhook},
     },
     store::WebhookPatch,
 };
@@ -55,6 +65,12 @@ pub struct CreateWebhook {
     /// Further headers. Their values are secrets and never shown again.
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     headers: Option<Headers>,
+    /// What stands in `Authorization` of each request; nothing unless given.
+    #[schema(value_type = Option<AuthenticationInput>)]
+    authentication: Option<Object<AuthenticationInput>>,
+    /// What is shown to the receiver in the TLS handshake; nothing unless given. Goes with every `Authentication`.
+    #[schema(value_type = Option<ClientCertificateInput>)]
+    client_certificate: Option<Object<ClientCertificateInput>>,
 }
 
 /// Settings to change; what is absent stays.
@@ -88,17 +104,29 @@ pub struct UpdateWebhook {
     /// All further headers anew; `{}` for none.
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     headers: Option<Headers>,
+    /// What stands in `Authorization`, anew and whole; null for nothing.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<AuthenticationInput>)]
+    #[expect(clippy::option_option, reason = "absent, null and a value differ")]
+    authentication: Option<Option<Object<AuthenticationInput>>>,
+    /// What is shown in the TLS handshake, anew and whole; null for nothing.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<ClientCertificateInput>)]
+    #[expect(clippy::option_option, reason = "absent, null and a value differ")]
+    client_certificate: Option<Option<Object<ClientCertificateInput>>>,
 }
 
 /// Tells null from absent.
-#[expect(clippy::option_option, reason = "absent, null and a number differ")]
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u32>>, D::Error> {
+#[expect(clippy::option_option, reason = "absent, null and a value differ")]
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
 impl CreateWebhook {
     /// Judges the settings.
-    pub fn check(self, checks: &mut Checks, judge: &dyn JudgeUrl) -> WebhookPatch {
+    pub fn check(self, checks: &mut Checks, judge: &dyn JudgeUrl, now: Timestamp) -> WebhookPatch {
         let is_missing = self.url.is_none();
         let url = checks.required("/Url", self.url);
         let settings = UpdateWebhook {
@@ -113,19 +141,23 @@ impl CreateWebhook {
             follow_redirects: self.follow_redirects,
             headers: self.headers,
             signatures: None,
+            authentication: self.authentication.map(Some),
+            client_certificate: self.client_certificate.map(Some),
         };
-        settings.check(checks, judge, Profile::Default)
+        settings.check(checks, judge, now, None)
     }
 }
 
 impl UpdateWebhook {
-    /// Judges the settings of a webhook that has this profile.
+    /// Judges the settings of a webhook that is like this, or is new.
     pub fn check(
         self,
         checks: &mut Checks,
         judge: &dyn JudgeUrl,
-        profile_now: Profile,
+        now: Timestamp,
+        webhook: Option<&Webhook>,
     ) -> WebhookPatch {
+        let profile_now = webhook.map_or(Profile::Default, |webhook| webhook.profile);
         let profile = self.profile.and_then(|text| {
             let known = Profile::ALL.map(|profile| (profile.as_str(), profile));
             checks.one_of("/Profile", &text, &known)
@@ -141,7 +173,7 @@ impl UpdateWebhook {
         );
         checks.number("/MaxInFlight", self.max_in_flight, 1, MAX_IN_FLIGHT);
         checks.number("/RateLimit", self.rate_limit.flatten(), 1, MAX_RATE);
-        WebhookPatch {
+        let patch = WebhookPatch {
             url: self.url.and_then(|url| check_url(checks, judge, &url)),
             description: self.description,
             actions: self
@@ -163,7 +195,15 @@ impl UpdateWebhook {
             headers: self.headers.map(|headers| check_headers(checks, headers)),
             // Chosen with the secrets that go with them.
             signatures: None,
-        }
+            authentication: self
+                .authentication
+                .map(|given| given.and_then(|given| check_authentication(checks, judge, given))),
+            client_certificate: self
+                .client_certificate
+                .map(|given| given.and_then(|given| check_certificate(checks, now, given))),
+        };
+        check_together(checks, webhook, &patch);
+        patch
     }
 }
 

@@ -9,11 +9,13 @@ use utoipa::ToSchema;
 
 use super::{
     ApiError, Call, Reply, applications,
+    client_certificate::ClientCertificateObject,
     cursor::List,
     objects::Headers,
     page::{Items, PageRequest},
     public_keys::verifying_key,
     times::{UtcMillisecond, second},
+    webhook_credentials::AuthenticationObject,
     webhook_settings::{CreateWebhook, UpdateWebhook, check_secret},
     webhook_signatures::{PublicKeys, change, check_signatures, choose, public_keys_url},
 };
@@ -65,6 +67,10 @@ pub struct WebhookObject {
     /// Further headers, their values masked.
     #[schema(value_type = std::collections::HashMap<String, String>)]
     headers: Headers,
+    /// What stands in `Authorization` of each request.
+    authentication: Option<AuthenticationObject>,
+    /// What is shown in the TLS handshake to a receiver that asks.
+    client_certificate: Option<ClientCertificateObject>,
     /// How requests are signed.
     signatures: Vec<&'static str>,
     /// The newest public key, `whpk_…`; null if it has no key pair.
@@ -146,7 +152,11 @@ pub async fn create(call: Call) -> Result<Reply, ApiError> {
     let secret = given.map(|text| check_secret(&mut checks, text));
     let signatures = check_signatures(&mut checks, body.signatures.take());
     let chosen = choose(&mut checks, call.lifecycle(), secret, signatures);
-    let mut settings = body.check(&mut checks, &*call.api.options.judge_url);
+    let mut settings = body.check(
+        &mut checks,
+        &*call.api.options.judge_url,
+        call.lifecycle().now(),
+    );
     checks.finish()?;
     settings.signatures = Some(chosen.choice);
     let new = NewWebhook {
@@ -212,7 +222,12 @@ pub async fn update(call: Call) -> Result<Reply, ApiError> {
     let present = find(&call).await?;
     let (mut body, mut checks) = call.read::<UpdateWebhook>()?;
     let signatures = check_signatures(&mut checks, body.signatures.take());
-    let mut patch = body.check(&mut checks, &*call.api.options.judge_url, present.profile);
+    let mut patch = body.check(
+        &mut checks,
+        &*call.api.options.judge_url,
+        call.lifecycle().now(),
+        Some(&present),
+    );
     checks.finish()?;
     let mut fresh = Vec::new();
     if let Some(signatures) = signatures {
@@ -346,6 +361,11 @@ impl WebhookObject {
             rate_limit: webhook.rate_limit,
             follow_redirects: webhook.follow_redirects,
             headers: Headers(headers),
+            authentication: webhook.authentication.as_ref().map(Into::into),
+            client_certificate: webhook
+                .client_certificate
+                .as_ref()
+                .map(|certificate| ClientCertificateObject::at(certificate, view.now)),
             signatures: webhook.signatures.iter().map(Signature::as_str).collect(),
             public_key: public_key.map(|key| key.to_string()),
             public_keys_url: public_key.map(|_| view.public_keys.url(webhook.id)),

@@ -18,6 +18,7 @@ mod sign_in;
 mod store;
 mod style;
 mod verify;
+mod verify_message;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,7 @@ use super::{
     Code, Failure,
     secret_input::{self, SecretArgs},
     style::{BAD, DIM, GOOD, HEAD},
+    verify_message::{Head, When},
 };
 use crate::clock::{Clock as _, SystemClock};
 
@@ -41,6 +42,9 @@ pub struct Args {
     /// The header webhook-signature, in place of --headers.
     #[arg(long)]
     signature: Option<String>,
+    /// The webhook's URL, for HTTP message signatures (signature-input) of a request whose host or path a proxy changed.
+    #[arg(long)]
+    url: Option<url::Url>,
     /// A file with the body, byte for byte; - reads stdin.
     #[arg(long, value_name = "FILE")]
     body: PathBuf,
@@ -84,7 +88,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 .hint("give the secret with --secret-file FILE"),
         );
     }
-    let headers = args.read_headers()?;
+    let pasted = match &args.headers {
+        Some(path) => secret_input::read_text(path)?,
+        None => String::new(),
+    };
+    let head = Head::parse(&pasted);
+    let headers = args.read_headers(&pasted, head.is_signed())?;
     let body = read_body(&args.body)?;
     let current = args.secrets.read()?;
     let mut former = Vec::new();
@@ -101,15 +110,26 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             is_current,
         })
         .collect();
-    let explanation = explain(&Evidence {
-        id: headers.id.as_deref(),
-        timestamp: headers.timestamp.as_deref(),
-        signature: headers.signature.as_deref(),
-        body: &body,
-        secrets: &secrets,
-        now: args.now.unwrap_or_else(|| SystemClock.now().as_second()),
-        tolerance_seconds: args.tolerance,
+    let now = args.now.unwrap_or_else(|| SystemClock.now().as_second());
+    let standard = (headers != Headers::default()).then(|| {
+        explain(&Evidence {
+            id: headers.id.as_deref(),
+            timestamp: headers.timestamp.as_deref(),
+            signature: headers.signature.as_deref(),
+            body: &body,
+            secrets: &secrets,
+            now,
+            tolerance_seconds: args.tolerance,
+        })
     });
+    let when = When {
+        now,
+        tolerance_seconds: args.tolerance,
+    };
+    let explanation = match standard {
+        Some(standard) if !head.is_signed() => standard,
+        standard => head.explain(standard, args.url.as_ref(), &body, &current, when),
+    };
     print(args.output, &explanation)?;
     if explanation.verdict.verified {
         Ok(())
@@ -119,11 +139,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 impl Args {
-    fn read_headers(&self) -> Result<Headers, Failure> {
-        let mut headers = match &self.headers {
-            Some(path) => Headers::parse(&secret_input::read_text(path)?),
-            None => Headers::default(),
-        };
+    /// The three of Standard Webhooks; none, if the request is signed in the other way alone.
+    fn read_headers(&self, pasted: &str, is_message: bool) -> Result<Headers, Failure> {
+        let mut headers = Headers::parse(pasted);
         let given = [
             (&self.id, &mut headers.id),
             (&self.timestamp, &mut headers.timestamp),
@@ -133,6 +151,9 @@ impl Args {
             if flag.is_some() {
                 header.clone_from(flag);
             }
+        }
+        if is_message && headers.signature.is_none() {
+            return Ok(Headers::default());
         }
         if headers == Headers::default() {
             return Err(Failure::new(Code::Usage, "there are no headers to verify")

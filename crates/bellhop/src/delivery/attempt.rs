@@ -11,11 +11,12 @@ use bellhop_webhook::{
     HEADER_SIGNATURE_INPUT, HEADER_TIMESTAMP, HttpSignature, HttpSigner, MessageRequest,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use jiff::Timestamp;
 
 use super::{
     egress::TargetUrl,
+    oauth::{Token, TokenFailure},
     prepared::{CONTENT_TYPE, Prepared},
     retired::Retired,
     sender::{Exchange, PostRequest, Sender, Timings as SentTimings},
@@ -74,7 +75,38 @@ pub struct Outgoing {
     pub body: Bytes,
 }
 
+/// What a receiver answers that does not take the token.
+const UNAUTHORIZED: u16 = 401;
+
 impl Attempts {
+    /// A token for the webhook's receiver, if it wants one. Fetched without its client certificate, which is for the
+    /// receiver alone.
+    async fn token(&self, webhook: &Prepared) -> Result<Option<Token>, TokenFailure> {
+        let Some(oauth) = webhook.oauth() else {
+            return Ok(None);
+        };
+        let token = oauth.token(&self.sender, &self.clock, webhook.timeout);
+        // Boxed: the future of all others stays as small as it was.
+        Box::pin(token).await.map(Some)
+    }
+
+    /// A receiver that refuses the token gets another at the next attempt.
+    fn judge_token(&self, webhook: &Prepared, token: Option<&Token>, exchange: &Exchange) {
+        let status = exchange.response().map(|response| response.status);
+        if let (Some(oauth), Some(token), Some(UNAUTHORIZED)) = (webhook.oauth(), token, status) {
+            oauth.refused(token, self.clock.now());
+        }
+    }
+
+    /// An attempt that ended because there was no token.
+    fn without_token(&self, number: u32, started: Timestamp, failure: TokenFailure) -> Attempt {
+        let took = self.clock.now().duration_since(started);
+        Attempt {
+            duration: Duration::try_from(took).unwrap_or_default(),
+            ..unsent(number, started, failure.cause, failure.detail)
+        }
+    }
+
     /// Makes the attempt of a claim, and decides what it means. `None` if the webhook's secrets were retired: nothing was
     /// sent, and the claim is to be given back.
     pub async fn deliver(&self, claim: Claim, webhook: &Prepared) -> Option<Attempted> {
@@ -140,6 +172,12 @@ impl Attempts {
                 return Some((unsent, None));
             }
         };
+        let token = match self.token(webhook).await {
+            Ok(token) => token,
+            Err(failure) => {
+                return Some((self.without_token(outgoing.number, started, failure), None));
+            }
+        };
         let timestamp = started.as_second();
         fault_point!("sign-before");
         let sign = || {
@@ -150,10 +188,15 @@ impl Attempts {
         let signature = self.retired.sign(webhook.id, webhook.revision, sign)?;
         fault_point!("sign-after");
         let traceparent = traceparent(&*self.random);
-        let headers = headers(outgoing, webhook, timestamp, &signature, &traceparent);
+        let mut headers = headers(outgoing, webhook, timestamp, &signature, &traceparent);
+        if let Some(token) = &token {
+            headers.insert(AUTHORIZATION, token.header.clone());
+        }
 
         let mut secrets: Vec<&[u8]> = webhook.secrets.iter().map(Vec::as_slice).collect();
         secrets.extend(token_in(outgoing.action, &outgoing.body));
+        secrets.extend(token.iter().map(|token| token.text.expose().as_bytes()));
+        let sender = webhook.sender(&self.sender);
         let mut request = PostRequest {
             timeout: webhook.timeout,
             secrets: &secrets,
@@ -164,11 +207,12 @@ impl Attempts {
             let signing = HttpSigning::new(signer, outgoing, timestamp, (&self.retired, webhook));
             let sign = |target: &TargetUrl, headers: &mut HeaderMap| signing.sign(target, headers);
             request.per_target = Some(&sign);
-            let exchange = self.sender.post(request).await;
+            let exchange = sender.post(request).await;
             (exchange, signing.recorded(signature))
         } else {
-            (self.sender.post(request).await, signature)
+            (sender.post(request).await, signature)
         };
+        self.judge_token(webhook, token.as_ref(), &exchange);
         let retry_after = exchange
             .retry_after
             .as_ref()

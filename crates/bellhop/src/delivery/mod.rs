@@ -1,11 +1,13 @@
 //! From what is due to what was recorded: claim, guard, sign, POST, record.
 
 pub mod attempt;
+mod credentials;
 pub mod dispatcher;
 pub mod egress;
 pub mod erasure;
 mod line;
 mod lines;
+mod oauth;
 pub mod operational;
 mod pace;
 pub mod prepared;

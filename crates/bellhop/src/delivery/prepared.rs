@@ -12,7 +12,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 
 use crate::{
-    delivery::egress::{EgressPolicy, TargetUrl, UrlRefused},
+    delivery::{
+        credentials::Credentials,
+        egress::{EgressPolicy, TargetUrl, UrlRefused},
+        oauth::OAuth,
+        sender::Sender,
+    },
     domain::{retry::RetrySchedule, signatures::Signature, webhook::Webhook},
     id::WebhookId,
     store::{Store, StoreError},
@@ -55,6 +60,8 @@ pub struct Prepared {
     pub rate_limit: Option<u32>,
     /// Whether a redirect within the same origin is followed.
     pub follow_redirects: bool,
+    /// What it proves itself with to its receiver, if anything.
+    credentials: Option<Arc<Credentials>>,
     /// When one of the secrets stops signing.
     valid_until: Option<Timestamp>,
 }
@@ -101,7 +108,9 @@ impl Directory {
         let Some(webhook) = self.store.webhook(id).await? else {
             return Ok(None);
         };
-        let prepared = Arc::new(Prepared::new(&webhook, &self.policy, now));
+        let former = self.newest(id);
+        let prepared = Prepared::after(former.as_deref(), &webhook, &self.policy, now);
+        let prepared = Arc::new(prepared);
         let mut ready = self.ready.lock().expect("no holder panics");
         if ready.len() >= MAX_KEPT {
             ready.clear();
@@ -114,6 +123,20 @@ impl Directory {
 impl Prepared {
     /// Makes a webhook ready.
     pub fn new(webhook: &Webhook, policy: &EgressPolicy, now: Timestamp) -> Self {
+        Self::after(None, webhook, policy, now)
+    }
+
+    /// Makes a webhook ready that was so before: what its credentials have got is kept, unless they are others.
+    fn after(
+        former: Option<&Self>,
+        webhook: &Webhook,
+        policy: &EgressPolicy,
+        now: Timestamp,
+    ) -> Self {
+        let former = former.and_then(|former| former.credentials.clone());
+        let credentials = former
+            .filter(|credentials| credentials.are_of(webhook))
+            .or_else(|| Credentials::of(webhook, policy).map(Arc::new));
         let mut headers = HeaderMap::with_capacity(16);
         for (name, value) in &webhook.headers {
             // Both were checked when they were configured.
@@ -127,6 +150,9 @@ impl Prepared {
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        if let Some(credentials) = &credentials {
+            credentials.add_to(&mut headers);
+        }
         let target = policy.judge_url(webhook.url.expose());
         let (signer, http_signer) = signers(webhook, now);
         Self {
@@ -141,7 +167,13 @@ impl Prepared {
                 .headers
                 .iter()
                 .map(|(_, value)| value.expose().as_bytes().to_vec())
+                .chain(
+                    credentials
+                        .iter()
+                        .flat_map(|credentials| credentials.secrets()),
+                )
                 .collect(),
+            credentials,
             timeout: webhook.timeout,
             schedule: webhook.retry_schedule.clone(),
             max_in_flight: webhook.max_in_flight as usize,
@@ -152,6 +184,17 @@ impl Prepared {
                 .filter_map(|secret| secret.expires)
                 .min(),
         }
+    }
+
+    /// What fetches tokens for its receiver, if it wants any.
+    pub(super) fn oauth(&self) -> Option<&OAuth> {
+        self.credentials.as_ref()?.oauth.as_ref()
+    }
+
+    /// Who sends to it: the one that all share, unless it shows a certificate.
+    pub(super) fn sender<'a>(&'a self, shared: &'a Sender) -> &'a Sender {
+        let own = self.credentials.as_ref();
+        own.map_or(shared, |credentials| credentials.sender(shared))
     }
 
     fn is_fresh(&self, revision: u64, now: Timestamp) -> bool {

@@ -84,6 +84,9 @@ causes! {
     TlsFailed, "tls_failed",
         "No TLS connection to the receiver could be agreed.",
         "Let the receiver offer TLS 1.2 or 1.3 on this port; the detail says what happened.";
+    TlsClientCertificate, "tls_client_certificate",
+        "The receiver refused the webhook's client certificate, or wants one and was shown none.",
+        "Set ClientCertificate of the webhook to a certificate that is valid and that the receiver trusts, with its intermediate certificates.";
     Reset, "reset",
         "The receiver reset the connection before it answered.",
         "Look in the receiver's log, and in that of any proxy before it, for the time of this attempt.";
@@ -123,6 +126,12 @@ causes! {
     MailRejected, "mail_rejected",
         "The mail server refused the operator's message (a 5xx reply).",
         "Check the user and password in smtp_url, smtp_from and smtp_to; the attempt is made again by itself.";
+    OauthTokenRefused, "oauth_token_refused",
+        "The OAuth token endpoint issued no token that can be used.",
+        "Check TokenUrl, ClientId, ClientSecret, Scope and AuthStyle in the webhook's Authentication; the detail says what was answered.";
+    OauthTokenUnavailable, "oauth_token_unavailable",
+        "The OAuth token endpoint could not be reached, or failed.",
+        "Check that TokenUrl in the webhook's Authentication is right and its server runs; the detail says what happened, and the attempt is made again by itself.";
     Erased, "erased",
         "The message's body was erased: it carried an access token, and every delivery of it had ended.",
         "Regenerate the integration's access token to tell the receiver a new one.";

@@ -7,7 +7,11 @@ use jiff::Timestamp;
 
 use crate::{
     domain::{
-        access_token::TokenHash, health::Health, retry::RetrySchedule, secret_text::SecretText,
+        access_token::TokenHash,
+        authentication::{Authentication, ClientCertificate},
+        health::Health,
+        retry::RetrySchedule,
+        secret_text::SecretText,
         signatures::Signatures,
     },
     id::{ApplicationId, WebhookId},
@@ -51,6 +55,10 @@ pub struct Webhook {
     pub follow_redirects: bool,
     /// Further headers, name and value. Values are secrets.
     pub headers: Vec<(String, SecretText)>,
+    /// What stands in `Authorization`, if anything does.
+    pub authentication: Option<Authentication>,
+    /// What is shown in the TLS handshake, if the receiver wants it.
+    pub client_certificate: Option<ClientCertificate>,
     /// How requests are signed.
     pub signatures: Signatures,
     /// What signs, newest first. The newest of a kind has no end. What no signature is made with is kept all the same.

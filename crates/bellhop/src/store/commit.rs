@@ -10,6 +10,7 @@ use super::{NewReplay, Replay, ReplayStep, SignInWrite, StoreError};
 use crate::{
     domain::{
         api_key::{ApiKey, KeyRotation},
+        authentication::{Authentication, ClientCertificate},
         delivery::Delivery,
         enterprise::{Application, Enterprise},
         health::Health,
@@ -184,6 +185,10 @@ pub struct WebhookPatch {
     pub headers: Option<Vec<(String, SecretText)>>,
     /// How requests are signed.
     pub signatures: Option<SignatureChoice>,
+    /// What stands in `Authorization`; `Some(None)` for nothing.
+    pub authentication: Option<Option<Authentication>>,
+    /// What is shown in the TLS handshake; `Some(None)` for nothing.
+    pub client_certificate: Option<Option<ClientCertificate>>,
 }
 
 /// What was written.
@@ -343,6 +348,8 @@ impl NewWebhook {
             rate_limit: None,
             follow_redirects: false,
             headers: Vec::new(),
+            authentication: None,
+            client_certificate: None,
             signatures: SecretKind::of(self.secret.expose()).usual(),
             secrets: vec![WebhookSecret {
                 text: self.secret,
@@ -385,6 +392,8 @@ impl WebhookPatch {
         set(&mut webhook.rate_limit, self.rate_limit);
         set(&mut webhook.follow_redirects, self.follow_redirects);
         set(&mut webhook.headers, self.headers);
+        set(&mut webhook.authentication, self.authentication);
+        set(&mut webhook.client_certificate, self.client_certificate);
         if let Some(choice) = self.signatures {
             choice.apply_to(webhook);
         }

@@ -28,6 +28,7 @@ mod access_memory;
 mod claim;
 mod commit;
 pub mod copy;
+mod credentials;
 mod erasure;
 mod operational;
 mod overview;

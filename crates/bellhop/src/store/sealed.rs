@@ -136,7 +136,7 @@ fn open_text(
     String::from_utf8(open(vault, column, id.0.as_bytes(), sealed)?).map_err(|_| corrupt(column))
 }
 
-fn open(
+pub(super) fn open(
     vault: &Vault,
     column: &'static str,
     row: &[u8],
@@ -147,7 +147,7 @@ fn open(
         .map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-fn seal(vault: &Vault, column: &'static str, id: WebhookId, plain: &[u8]) -> Vec<u8> {
+pub(super) fn seal(vault: &Vault, column: &'static str, id: WebhookId, plain: &[u8]) -> Vec<u8> {
     vault.seal(
         Place {
             column,

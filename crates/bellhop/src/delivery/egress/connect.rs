@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use tower::Service;
 
 use super::{
-    EgressPolicy, FLIGHT, Flight, Phase, Resolve, ResolveError, Roots, TargetHost,
+    ClientIdentity, EgressPolicy, FLIGHT, Flight, IdentityError, Phase, Resolve, ResolveError,
+    Roots, TargetHost,
     address::canonical,
     dial::{Dial, Tcp, Wire},
     flight::micros,
@@ -87,6 +88,20 @@ impl Connector {
                 resolver,
                 dial,
                 tls: Tls::new(roots),
+            }),
+        }
+    }
+
+    /// The same with a client certificate.
+    #[must_use]
+    pub fn identified(&self, identity: Result<ClientIdentity, IdentityError>) -> Self {
+        let shared = &self.shared;
+        Self {
+            shared: Arc::new(Shared {
+                policy: Arc::clone(&shared.policy),
+                resolver: Arc::clone(&shared.resolver),
+                dial: Arc::clone(&shared.dial),
+                tls: shared.tls.identified(identity),
             }),
         }
     }

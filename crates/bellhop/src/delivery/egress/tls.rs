@@ -4,13 +4,13 @@ use std::{io, sync::Arc};
 
 use http::Uri;
 use rustls::{
-    CertificateError, ClientConfig, RootCertStore,
+    AlertDescription, CertificateError, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName},
 };
 use tokio::sync::OnceCell;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{ConnectError, TargetHost, dial::Wire};
+use super::{ClientIdentity, ConnectError, IdentityError, TargetHost, dial::Wire};
 use crate::domain::cause::Cause;
 
 /// Whose certificates are trusted.
@@ -28,14 +28,35 @@ pub enum Roots {
 /// Makes TLS connections. Costs nothing until the first one.
 #[derive(Debug)]
 pub struct Tls {
-    roots: Roots,
+    authorities: Arc<Authorities>,
+    /// Who we are to a receiver that asks.
+    identity: Option<Result<ClientIdentity, IdentityError>>,
     config: OnceCell<Arc<ClientConfig>>,
 }
 
+/// The roots, and what they come to, read once for all.
+#[derive(Debug)]
+struct Authorities {
+    roots: Roots,
+    store: OnceCell<Arc<RootCertStore>>,
+}
+
 impl Tls {
-    pub const fn new(roots: Roots) -> Self {
+    pub fn new(roots: Roots) -> Self {
+        let store = OnceCell::const_new();
         Self {
-            roots,
+            authorities: Arc::new(Authorities { roots, store }),
+            identity: None,
+            config: OnceCell::const_new(),
+        }
+    }
+
+    /// The same with a client certificate. Sessions are not shared with the others either.
+    #[must_use]
+    pub fn identified(&self, identity: Result<ClientIdentity, IdentityError>) -> Self {
+        Self {
+            authorities: Arc::clone(&self.authorities),
+            identity: Some(identity),
             config: OnceCell::const_new(),
         }
     }
@@ -63,7 +84,36 @@ impl Tls {
     }
 
     async fn load(&self) -> Result<Arc<ClientConfig>, ConnectError> {
-        let roots = match &self.roots {
+        let authorities = &self.authorities;
+        let roots = authorities.store.get_or_init(|| authorities.load()).await;
+        if roots.is_empty() {
+            let detail = "this machine has no trusted certificate authorities; install its ca-certificates package";
+            return Err(ConnectError::new(Cause::Internal, detail));
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| ConnectError::new(Cause::Internal, error.to_string()))?
+            .with_root_certificates(Arc::clone(roots));
+        let mut config = match &self.identity {
+            None => config.with_no_client_auth(),
+            Some(identity) => identity
+                .clone()
+                .map_err(|error| ConnectError::new(Cause::Internal, error.to_string()))
+                .and_then(|ClientIdentity { chain, key }| {
+                    config
+                        .with_client_auth_cert(chain, key)
+                        .map_err(|error| ConnectError::new(Cause::Internal, error.to_string()))
+                })?,
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+impl Authorities {
+    async fn load(&self) -> Arc<RootCertStore> {
+        match &self.roots {
             Roots::Only(store) => Arc::clone(store),
             Roots::System => Arc::new(system_roots().await),
             Roots::SystemAnd(further) => {
@@ -71,19 +121,7 @@ impl Tls {
                 store.add_parsable_certificates(further.iter().cloned());
                 Arc::new(store)
             }
-        };
-        if roots.is_empty() {
-            let detail = "this machine has no trusted certificate authorities; install its ca-certificates package";
-            return Err(ConnectError::new(Cause::Internal, detail));
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ConnectError::new(Cause::Internal, error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
     }
 }
 
@@ -124,11 +162,29 @@ fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
 }
 
-fn cause_of(error: &rustls::Error) -> Cause {
+/// The cause of what TLS says.
+pub fn cause_of(error: &rustls::Error) -> Cause {
     match error {
         rustls::Error::InvalidCertificate(certificate) => certificate_cause(certificate),
+        rustls::Error::AlertReceived(alert) if is_of_ours(*alert) => Cause::TlsClientCertificate,
         _ => Cause::TlsFailed,
     }
+}
+
+/// Whether the other side says so of a certificate: it can only mean ours (RFC 8446 section 6.2).
+const fn is_of_ours(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::CertificateRequired
+    )
 }
 
 fn certificate_cause(error: &CertificateError) -> Cause {

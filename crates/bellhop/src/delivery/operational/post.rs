@@ -123,6 +123,8 @@ fn as_webhook(url: SecretText, secret: SecretText, now: Timestamp) -> Webhook {
         rate_limit: None,
         follow_redirects: false,
         headers: Vec::new(),
+        authentication: None,
+        client_certificate: None,
         signatures: SecretKind::of(secret.expose()).usual(),
         secrets: vec![WebhookSecret {
             text: secret,

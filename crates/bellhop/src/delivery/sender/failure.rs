@@ -5,7 +5,7 @@ use std::{error::Error, io};
 use hyper_util::client::legacy;
 
 use crate::{
-    delivery::egress::{ConnectError, Phase, WireLimitExceeded},
+    delivery::egress::{ConnectError, Phase, WireLimitExceeded, cause_of},
     domain::cause::Cause,
 };
 
@@ -41,7 +41,7 @@ fn of_connection(error: &(dyn Error + 'static)) -> (Cause, String) {
         return (Cause::ResponseTooLarge, limit.to_string());
     }
     if let Some(tls) = find::<rustls::Error>(error) {
-        return (Cause::TlsFailed, tls.to_string());
+        return (cause_of(tls), tls.to_string());
     }
     if let Some(hyper) = find::<hyper::Error>(error) {
         if hyper.is_parse_too_large() {

@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     delivery::egress::{
-        ConnectionFacts, Connector, Dial, EgressPolicy, FLIGHT, Flight, Resolve, Roots,
-        SystemResolver, TargetUrl, Tcp,
+        ClientIdentity, ConnectionFacts, Connector, Dial, EgressPolicy, FLIGHT, Flight,
+        IdentityError, Resolve, Roots, SystemResolver, TargetUrl, Tcp,
     },
     domain::{cause::Cause, webhook::MAX_IN_FLIGHT},
 };
@@ -88,6 +88,8 @@ pub struct PostRequest<'a> {
     pub secrets: &'a [&'a [u8]],
     /// Whether a redirect within the same origin is followed (307 and 308).
     pub follow_redirects: bool,
+    /// Whether secrets are taken out of what is kept of the response, as out of all that is stored.
+    pub scrubs: bool,
     /// Adds the headers that depend on where a request goes, for the first and for each that a redirect leads to.
     pub per_target: Option<PerTarget<'a>>,
 }
@@ -108,6 +110,7 @@ impl<'a> PostRequest<'a> {
             kept: 4 * 1024,
             secrets: &[],
             follow_redirects: false,
+            scrubs: true,
             per_target: None,
         }
     }
@@ -129,6 +132,15 @@ impl fmt::Debug for PostRequest<'_> {
 pub struct Sender {
     client: Client<Connector, Payload>,
     pub(super) policy: Arc<EgressPolicy>,
+    connector: Connector,
+    pool: Pool,
+}
+
+/// How many connections are kept, and for how long.
+#[derive(Debug, Clone, Copy)]
+struct Pool {
+    max_idle_per_host: usize,
+    idle_timeout: Duration,
 }
 
 impl Sender {
@@ -141,14 +153,35 @@ impl Sender {
             options.resolver,
             options.roots,
         );
+        let pool = Pool {
+            max_idle_per_host: options.max_idle_per_host,
+            idle_timeout: options.idle_timeout,
+        };
+        Self::over(connector, policy, pool)
+    }
+
+    /// One with a client certificate and a pool of its own: no connection that was opened with this certificate carries
+    /// a request that was not to have it, and the other way round.
+    #[must_use]
+    pub fn identified(&self, identity: Result<ClientIdentity, IdentityError>) -> Self {
+        let connector = self.connector.identified(identity);
+        Self::over(connector, Arc::clone(&self.policy), self.pool)
+    }
+
+    fn over(connector: Connector, policy: Arc<EgressPolicy>, pool: Pool) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(options.idle_timeout)
-            .pool_max_idle_per_host(options.max_idle_per_host)
+            .pool_idle_timeout(pool.idle_timeout)
+            .pool_max_idle_per_host(pool.max_idle_per_host)
             .http1_max_buf_size(READ_BUFFER)
             .set_host(false)
-            .build(connector);
-        Self { client, policy }
+            .build(connector.clone());
+        Self {
+            client,
+            policy,
+            connector,
+            pool,
+        }
     }
 
     /// Makes one POST, and follows its redirects if it may. Always comes back, at the latest when the request's time
@@ -171,7 +204,8 @@ impl Sender {
         let flight = Arc::new(Flight::new(request.connect_timeout));
         let timeout = request.timeout;
         let of_query = request.target.query_values().iter().map(Vec::as_slice);
-        let scrubber = Scrubber::new(request.secrets.iter().copied().chain(of_query));
+        let secrets = request.secrets.iter().copied().chain(of_query);
+        let scrubber = Scrubber::new(secrets.filter(|_| request.scrubs));
         let limits = Limits {
             response_limit: request.response_limit,
             kept: request.kept,

@@ -48,6 +48,8 @@ pub const TABLES: &[Table] = &[
             flag("follow_redirects"),
             number("asked_ms"),
             small("signatures"),
+            bytes("authentication_sealed").sealed("webhooks.authentication"),
+            bytes("certificate_sealed").sealed("webhooks.certificate"),
         ],
     ),
     Table::of(

@@ -20,6 +20,7 @@ use crate::{
     id::{ApplicationId, EnterpriseId, KeyId, WebhookId},
     store::{
         CommitError, NewWebhook, Noun, WebhookPatch, Written,
+        credentials::{seal_authentication, seal_certificate},
         sealed::{seal_headers, seal_secrets, seal_url},
     },
 };
@@ -89,9 +90,9 @@ pub async fn create_webhook(alone: &mut Alone<'_>, new: &NewWebhook, at: Timesta
         "INSERT INTO webhooks (id, application_id, url_sealed, description, actions, profile, state, state_reason, \
          timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
          not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects, \
-         signatures) \
+         signatures, authentication_sealed, certificate_sealed) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24)",
+         $22, $23, $24, $25, $26)",
     )
     .await?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -252,7 +253,8 @@ async fn rewrite_webhook(alone: &Alone<'_>, webhook: Webhook) -> Outcome {
          state = $7, state_reason = $8, timeout_ms = $9, retry_schedule = $10, max_in_flight = $11, \
          rate_limit = $12, headers_sealed = $13, secrets_sealed = $14, created_ms = $15, not_before_ms = $16, \
          revision = $17, failures = $18, failing_since_ms = $19, opened = $20, open_until_ms = $21, ramp = $22, \
-         follow_redirects = $23, signatures = $24 WHERE id = $1",
+         follow_redirects = $23, signatures = $24, \
+         authentication_sealed = $25, certificate_sealed = $26 WHERE id = $1",
     )
     .await?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -295,6 +297,8 @@ async fn write_webhook(alone: &Alone<'_>, webhook: &Webhook, sql: &str) -> Resul
             &webhook.health.ramp.map(i64::from),
             &webhook.follow_redirects,
             &i16::from(webhook.signatures.bits()),
+            &seal_authentication(vault, webhook),
+            &seal_certificate(vault, webhook),
         ],
     )
     .await?;

@@ -24,6 +24,7 @@ use crate::{
     id::{ApplicationId, EnterpriseId, IntegrationId, KeyId, WebhookId},
     store::{
         MessageBody, StoreError, StoredMessage,
+        credentials::{open_authentication, open_certificate},
         sealed::{
             body_row, corrupt, message_body, open_headers, open_secrets, open_url, signatures,
         },
@@ -37,7 +38,7 @@ pub const NAMED: &str = "id, name, created_ms";
 pub const WEBHOOK: &str = "id, application_id, url_sealed, description, actions, profile, state, state_reason, \
      timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
      not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects, \
-     signatures";
+     signatures, authentication_sealed, certificate_sealed";
 /// Columns of [`integration`].
 pub const INTEGRATION: &str = "id, application_id, enterprise_id, name, is_enabled, created_ms, canceled_ms, \
      deleted_ms, sequence, service_id, service_name, token_hash, previous_token_hash, previous_token_until_ms";
@@ -195,6 +196,8 @@ pub fn webhook(row: &Row, vault: &Vault) -> Read<Webhook> {
         rate_limit: number_or_null(row, 11)?,
         follow_redirects: get(row, 22)?,
         headers: headers.map_or(Ok(Vec::new()), |sealed| open_headers(vault, id, sealed))?,
+        authentication: open_authentication(vault, id, get(row, 24)?)?,
+        client_certificate: open_certificate(vault, id, get(row, 25)?)?,
         signatures: signatures(chosen, &secrets)?,
         secrets,
         created: moment(row, 14)?,

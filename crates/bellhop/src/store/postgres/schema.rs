@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1. Twins of those of the embedded database.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("../../../../../migrations/postgres/0001_initial.sql"),
     include_str!("../../../../../migrations/postgres/0002_retention.sql"),
     include_str!("../../../../../migrations/postgres/0003_operational_messages.sql"),
@@ -28,6 +28,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("../../../../../migrations/postgres/0012_signatures.sql"),
     include_str!("../../../../../migrations/postgres/0013_resealing.sql"),
     include_str!("../../../../../migrations/postgres/0014_sign_ins.sql"),
+    include_str!("../../../../../migrations/postgres/0015_credentials.sql"),
 ];
 
 /// Names the lock under which replicas migrate one after the other. Any number; this one spells "bellhop".

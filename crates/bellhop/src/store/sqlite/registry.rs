@@ -17,7 +17,10 @@ use crate::{
         webhook::Webhook,
     },
     id::{ApplicationId, EnterpriseId, KeyId, WebhookId},
-    store::{CommitError, NewWebhook, Noun, WebhookPatch, Written},
+    store::{
+        CommitError, NewWebhook, Noun, WebhookPatch, Written,
+        credentials::{seal_authentication, seal_certificate},
+    },
     vault::Vault,
 };
 
@@ -288,9 +291,9 @@ fn insert_webhook(
             "INSERT OR REPLACE INTO webhooks (id, application_id, url_sealed, description, actions, profile, state, \
              state_reason, timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, \
              created_ms, not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, \
-             follow_redirects, signatures, asked_ms) \
+             follow_redirects, signatures, authentication_sealed, certificate_sealed, asked_ms) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-             ?21, ?22, ?23, ?24, (SELECT asked_ms FROM webhooks WHERE id = ?1))",
+             ?21, ?22, ?23, ?24, ?25, ?26, (SELECT asked_ms FROM webhooks WHERE id = ?1))",
         )?
         .execute(params![
             webhook.id,
@@ -317,6 +320,8 @@ fn insert_webhook(
             webhook.health.ramp,
             webhook.follow_redirects,
             webhook.signatures.bits(),
+            seal_authentication(vault, webhook),
+            seal_certificate(vault, webhook),
         ])
 }
 

@@ -22,6 +22,7 @@ use crate::{
     id::WebhookId,
     store::{
         MessageBody, StoreError, StoredMessage,
+        credentials::{open_authentication, open_certificate},
         sealed::{corrupt, message_body, open_headers, open_secrets, signatures},
     },
     vault::Vault,
@@ -35,7 +36,7 @@ pub const NAMED: &str = "id, name, created_ms";
 pub const WEBHOOK: &str = "id, application_id, url_sealed, description, actions, profile, state, state_reason, \
      timeout_ms, retry_schedule, max_in_flight, rate_limit, headers_sealed, secrets_sealed, created_ms, \
      not_before_ms, revision, failures, failing_since_ms, opened, open_until_ms, ramp, follow_redirects, \
-     signatures";
+     signatures, authentication_sealed, certificate_sealed";
 /// Columns of [`health`]; the same are together in [`WEBHOOK`].
 pub const HEALTH: &str = "failures, failing_since_ms, opened, open_until_ms, ramp";
 /// Columns of [`integration`].
@@ -95,6 +96,8 @@ pub fn webhook(row: &Row<'_>, vault: &Vault) -> Result<Webhook, StoreError> {
         rate_limit: row.get(11)?,
         follow_redirects: row.get(22)?,
         headers: headers.map_or(Ok(Vec::new()), |sealed| open_headers(vault, id, &sealed))?,
+        authentication: open_authentication(vault, id, blob(row, 24)?)?,
+        client_certificate: open_certificate(vault, id, blob(row, 25)?)?,
         signatures: signatures(row.get(23)?, &secrets)?,
         secrets,
         created: from_ms(row.get(14)?),
@@ -102,6 +105,12 @@ pub fn webhook(row: &Row<'_>, vault: &Vault) -> Result<Webhook, StoreError> {
         revision: row.get(16)?,
         health: health(row, 17)?,
     })
+}
+
+/// The bytes of a column, if it has any.
+fn blob<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a [u8]>, StoreError> {
+    let value = row.get_ref(column)?;
+    value.as_blob_or_null().map_err(|_| corrupt("webhooks"))
 }
 
 /// From the columns that begin there.

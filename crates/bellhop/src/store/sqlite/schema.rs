@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("../../../../../migrations/sqlite/0012_signatures.sql"),
     include_str!("../../../../../migrations/sqlite/0013_resealing.sql"),
     include_str!("../../../../../migrations/sqlite/0014_sign_ins.sql"),
+    include_str!("../../../../../migrations/sqlite/0015_credentials.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.

@@ -126,7 +126,10 @@ impl Described {
                 is_query,
             }
         };
-        let is_id = |member: &&String| member.ends_with("Id") || member.ends_with("Ids");
+        // A client of an authorization server is none of ours.
+        let is_id = |member: &&String| {
+            (member.ends_with("Id") || member.ends_with("Ids")) && *member != "ClientId"
+        };
         let query = self.query.iter().filter(is_id).map(place(true));
         let body = self.body.iter().filter(is_id).map(place(false));
         query.chain(body).collect()

@@ -35,7 +35,8 @@ async fn settings_are_kept_and_shown() {
         "Description": "Front desk", "Actions": ["IntegrationCreated", "IntegrationDeleted"],
         "Profile": "2025", "State": "Enabled", "StateReason": null, "TimeoutSeconds": 5,
         "RetrySchedule": [0, 5, 300], "MaxInFlight": 4, "RateLimit": 10, "FollowRedirects": true,
-        "Headers": { "X-Tenant": "…" }, "Signatures": ["v1"], "PublicKey": null, "PublicKeysUrl": null,
+        "Headers": { "X-Tenant": "…" }, "Authentication": null, "ClientCertificate": null,
+        "Signatures": ["v1"], "PublicKey": null, "PublicKeysUrl": null,
         "CreatedUtc": "2019-12-13T14:42:52Z", "Secrets": [secret],
         "Health": {
             "Circuit": "Closed", "ConsecutiveFailures": 0, "FailingSinceUtc": null, "OpenUntilUtc": null,

@@ -8,7 +8,7 @@ use bellhop::{
         DeliveryObserver,
         attempt::Attempts,
         dispatcher::{Dispatcher, Parts},
-        egress::{EgressPolicy, SystemResolver},
+        egress::{EgressPolicy, Roots, SystemResolver},
         prepared::Directory,
         replays::ReplayRunner,
         sender::{Sender, SenderOptions},
@@ -62,6 +62,15 @@ impl Sending {
             ..sender_options(allow)
         };
         Self::with(TestApp::accepting_every_url(), options).await
+    }
+
+    /// Receivers on loopback whose certificates are of these authorities.
+    pub async fn trusting(roots: Roots) -> Self {
+        let options = SenderOptions {
+            roots,
+            ..sender_options(&["127.0.0.0/8"])
+        };
+        Self::with(TestApp::start(), options).await
     }
 
     async fn with(app: TestApp, options: SenderOptions) -> Self {

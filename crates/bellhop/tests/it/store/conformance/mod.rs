@@ -38,6 +38,7 @@ macro_rules! conformance {
                     a_change_names_the_revision_it_is_based_on,
                     secrets_overlap_when_rotated,
                     each_kind_of_secret_is_rotated_apart,
+                    every_way_to_authenticate_is_kept,
                     an_id_is_taken_once,
                     a_deleted_webhook_is_gone_and_its_deliveries_end,
                     webhooks_are_listed_by_application,

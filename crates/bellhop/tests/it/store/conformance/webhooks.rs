@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bellhop::{
     domain::{
+        authentication::{AuthStyle, Authentication, ClientCertificate, OAuth2Client},
         delivery::DeliveryState,
         retry::{RetrySchedule, later},
         secret_text::SecretText,
@@ -72,6 +73,20 @@ pub async fn every_setting_is_kept<D: Database>(mut world: World<D>) {
         rate_limit: Some(Some(9)),
         follow_redirects: Some(true),
         headers: Some(vec![("x-key".into(), SecretText::new("secret"))]),
+        authentication: Some(Some(Authentication::OAuth2(OAuth2Client {
+            token_url: SecretText::new("https://auth.example/token?key=secret"),
+            client_id: "client".into(),
+            client_secret: SecretText::new("secret"),
+            scope: Some("scope".into()),
+            style: AuthStyle::Body,
+        }))),
+        client_certificate: Some(Some(ClientCertificate {
+            chain: "chain".into(),
+            key: SecretText::new("secret"),
+            subject: "CN=client".into(),
+            not_after: world.now(),
+            fingerprint: "00ff".into(),
+        })),
         signatures: Some(SignatureChoice {
             signatures: Signatures::of(&Signature::ALL).unwrap(),
             spare: vec![WebhookSecret {
@@ -100,10 +115,16 @@ pub async fn every_setting_is_kept<D: Database>(mut world: World<D>) {
     let cleared = WebhookPatch {
         rate_limit: Some(None),
         headers: Some(vec![]),
+        authentication: Some(None),
+        client_certificate: Some(None),
         ..WebhookPatch::default()
     };
     let webhook = world.update(updated, cleared).await;
     assert_eq!((webhook.rate_limit, webhook.headers.len()), (None, 0));
+    assert_eq!(
+        (&webhook.authentication, &webhook.client_certificate),
+        (&None, &None)
+    );
     assert_eq!(webhook.description, expected_update.description);
     assert_eq!(world.webhook(updated).await, webhook);
 }
@@ -202,6 +223,33 @@ pub async fn each_kind_of_secret_is_rotated_apart<D: Database>(world: World<D>) 
     rotate("whsec_second").await;
     world.clock.advance(hour);
     assert_eq!(told().await, ["whsec_second", "whsk_second"]);
+}
+
+pub async fn every_way_to_authenticate_is_kept<D: Database>(mut world: World<D>) {
+    let secret = || SecretText::new("secret");
+    let client = OAuth2Client {
+        token_url: secret(),
+        client_id: "client".into(),
+        client_secret: secret(),
+        scope: None,
+        style: AuthStyle::Header,
+    };
+    for authentication in [
+        Authentication::Bearer { token: secret() },
+        Authentication::Basic {
+            username: "user".into(),
+            password: secret(),
+        },
+        Authentication::OAuth2(client),
+    ] {
+        let settings = WebhookPatch {
+            authentication: Some(Some(authentication.clone())),
+            ..WebhookPatch::default()
+        };
+        let id = world.new_webhook_with(settings).await;
+        world.database.reopen().await;
+        assert_eq!(world.webhook(id).await.authentication, Some(authentication));
+    }
 }
 
 pub async fn an_id_is_taken_once<D: Database>(world: World<D>) {

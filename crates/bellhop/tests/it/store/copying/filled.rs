@@ -6,6 +6,7 @@ use bellhop::{
     domain::{
         access_token::{TokenHash, generate},
         api_key::{ApiKey, KeyRotation, Scope},
+        authentication::{Authentication, ClientCertificate},
         delivery::{Attempt, DeliveryState, Next, Timings, WebhookEffect},
         integration::{Command, NewIntegration},
         operational::Destination,
@@ -58,6 +59,16 @@ fn every_setting() -> WebhookPatch {
         rate_limit: Some(Some(50)),
         follow_redirects: Some(true),
         headers: Some(vec![("x-tenant".into(), SecretText::new("hush"))]),
+        authentication: Some(Some(Authentication::Bearer {
+            token: SecretText::new("hush"),
+        })),
+        client_certificate: Some(Some(ClientCertificate {
+            chain: "chain".into(),
+            key: SecretText::new("hush"),
+            subject: "CN=x".into(),
+            not_after: Timestamp::UNIX_EPOCH,
+            fingerprint: "00".into(),
+        })),
         signatures: Some(SignatureChoice {
             signatures: Signatures::of(&[Signature::Rfc9421HmacSha256]).unwrap(),
             spare: vec![],
