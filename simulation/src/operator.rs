@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use bellhop::{
+    domain::audit::By,
     domain::{
         integration::{CommandName, Integration},
         webhook::WebhookState,
@@ -113,7 +114,7 @@ impl Platform {
 
     async fn ask(&self, write: Write) -> Came {
         let lifecycle = self.lifecycle();
-        match tokio::time::timeout(NO_ANSWER, lifecycle.commit(write, None)).await {
+        match tokio::time::timeout(NO_ANSWER, lifecycle.commit(write, By::system(), None)).await {
             Ok(Ok(Receipt::Done { written, .. })) => Came::Done(Box::new(written)),
             Ok(Err(CommitError::Store(_)) | Ok(Receipt::Repeated(_))) | Err(_) => Came::Unknown,
             Ok(Err(_)) => Came::Refused,

@@ -26,11 +26,11 @@ use bellhop::{
     },
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, ReplayId, WebhookId},
     store::{
-        Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased,
-        Failing, Fence, IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue,
-        OperationalRequest, Page, Purge, Purged, Receipt, RecentAttempt, Recorded, Replay,
-        ReplayCount, ReplayStep, Resealed, Selection, Stats, Store, StoreError, StoredMessage,
-        Views, WebhookClaims, sqlite::SqliteStore,
+        Attempted, AuditFilter, AuditKey, AuditLinked, Audited, ClaimRequest, Commit, CommitError,
+        Counted, DeliveryFilter, Erase, Erased, Failing, Fence, IntegrationFilter, MessageBody,
+        OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged, Receipt,
+        RecentAttempt, Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection, Stats,
+        Store, StoreError, StoredMessage, Views, WebhookClaims, sqlite::SqliteStore,
     },
 };
 use jiff::Timestamp;
@@ -213,6 +213,8 @@ reads! {
     operational_due(request: OperationalRequest) -> OperationalDue;
     record_operational(attempted: OperationalAttempted) -> bool;
     operational_messages(page: Page) -> Vec<OperationalMessage>;
+    audited(filter: AuditFilter, before: Option<AuditKey>, limit: u32) -> Audited;
+    link_audit(now: Timestamp) -> AuditLinked;
     close() -> ();
 }
 

@@ -12,6 +12,7 @@ use crate::{
         access::Access,
         access_token,
         api_key::{self, ApiKey, Scope},
+        audit::{By, Fact},
         integration::{Command, CommandName, NewIntegration},
         retry::later,
         secret_text::SecretText,
@@ -187,6 +188,7 @@ impl Lifecycle {
         &self,
         new: NewIntegration,
         requestor: Option<Requestor>,
+        by: By,
         remember: Option<Remember>,
     ) -> Result<Receipt, CommitError> {
         self.commit(
@@ -194,6 +196,7 @@ impl Lifecycle {
                 new: Box::new(new),
                 requestor,
             },
+            by,
             remember,
         )
         .await
@@ -203,6 +206,7 @@ impl Lifecycle {
     pub async fn commit(
         &self,
         write: Write,
+        by: By,
         remember: Option<Remember>,
     ) -> Result<Receipt, CommitError> {
         let receipt = self
@@ -210,6 +214,7 @@ impl Lifecycle {
             .commit(Commit {
                 at: self.now(),
                 write,
+                by,
                 remember,
             })
             .await?;
@@ -223,6 +228,12 @@ impl Lifecycle {
             self.feed.due(due.iter().copied());
         }
         Ok(receipt)
+    }
+
+    /// Writes into the audit log what changes nothing else: somebody signed in, or could not.
+    pub async fn note(&self, fact: Fact, by: By) -> Result<(), CommitError> {
+        let write = Write::Note(Box::new(fact));
+        self.commit(write, by, None).await.map(drop)
     }
 
     /// What a token is worth now. What was revoked is seen at once: the store says so.

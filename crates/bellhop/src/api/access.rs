@@ -37,7 +37,7 @@ operations! {
         CreateApplication UpdateApplication
         CreateIntegration EnableIntegration DisableIntegration CancelIntegration ReinstateIntegration
         DeleteIntegration RegenerateAccessToken
-        ListOperationalMessages
+        ListOperationalMessages ListAudit
         CreateKey ListKeys RotateKey DeleteKey;
     Application:
         GetApplication ListApplications

@@ -1,5 +1,7 @@
 //! One request, as a handler sees it.
 
+use std::{net::IpAddr, sync::Arc};
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
 use serde::de::DeserializeOwned;
@@ -14,6 +16,7 @@ use super::{
     state::ApiState,
 };
 use crate::{
+    domain::audit::By,
     lifecycle::Lifecycle,
     store::{Noun, Store},
 };
@@ -24,6 +27,10 @@ pub struct Call {
     pub api: ApiState,
     /// Who is calling.
     pub caller: Caller,
+    /// Where it came from.
+    pub from: Option<IpAddr>,
+    /// Its id, as the answer has it.
+    pub request_id: Arc<str>,
     /// The method.
     pub method: Method,
     /// Path and query.
@@ -45,6 +52,15 @@ impl Call {
     /// The store, for reading.
     pub fn store(&self) -> &dyn Store {
         self.api.store()
+    }
+
+    /// Who asks, as the audit log has it.
+    pub fn by(&self) -> By {
+        By {
+            actor: self.caller.actor.clone(),
+            from: self.from,
+            request_id: Some(self.request_id.clone()),
+        }
     }
 
     /// The id in the path. What has not the form of an id names nothing.

@@ -18,6 +18,7 @@ use crate::{
     domain::{
         access_token::TokenHash,
         api_key::{ApiKey, Scope},
+        audit::Actor,
         sign_in::Viewer,
     },
     id::{ApplicationId, KeyId},
@@ -35,6 +36,8 @@ const USE_MS: i64 = 1000;
 pub struct Caller {
     /// What the key opens.
     pub scope: Scope,
+    /// As the audit log names it.
+    pub actor: Actor,
     /// The caller's identity, a SHA-256: that of its key, or of the first one, if it was rotated.
     pub identity: [u8; 32],
     /// What the key may still ask.
@@ -72,6 +75,8 @@ struct Opening {
 /// What is remembered of a key for as long as there is one, rotated or not.
 #[derive(Debug)]
 struct Seen {
+    id: KeyId,
+    name: Arc<str>,
     scope: Scope,
     identity: TokenHash,
     bucket: Arc<Bucket>,
@@ -87,6 +92,7 @@ impl Callers {
         Self {
             operator: Caller {
                 scope: Scope::Operator,
+                actor: Actor::OperatorKey,
                 identity: oldest.0,
                 bucket: Arc::default(),
             },
@@ -230,6 +236,8 @@ impl Known {
 impl Seen {
     fn of(key: &ApiKey) -> Self {
         Self {
+            id: key.id,
+            name: (&*key.name).into(),
             scope: key.scope,
             identity: key.identity(),
             bucket: Arc::default(),
@@ -246,6 +254,10 @@ impl Seen {
         }
         Caller {
             scope: self.scope,
+            actor: Actor::Key {
+                id: self.id,
+                name: self.name.clone(),
+            },
             identity: self.identity.0,
             bucket: self.bucket.clone(),
         }
@@ -262,6 +274,7 @@ impl Caller {
     pub fn viewer(viewer: &Viewer) -> Self {
         Self {
             scope: viewer.scope,
+            actor: viewer.actor(),
             identity: viewer.session.0,
             bucket: Arc::default(),
         }

@@ -8,11 +8,15 @@ use std::{
 
 use aws_lc_rs::digest;
 use http::{HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{call::Call, code::Code, error::ApiError, reply::Reply};
 use crate::{
-    domain::retry::later,
-    store::{Answer, Receipt, Remember, Write, Written},
+    domain::{audit::AuditSubject, retry::later},
+    id::ApplicationId,
+    store::{Answer, Receipt, Remember, Shown, Write, Written},
 };
 
 /// The header's name.
@@ -66,7 +70,7 @@ impl Call {
         render: impl Fn(&Written) -> Reply + Send + Sync + 'static,
     ) -> Result<Reply, ApiError> {
         let Some((key, _flying)) = self.fly()? else {
-            return match self.lifecycle().commit(write, None).await? {
+            return match self.lifecycle().commit(write, self.by(), None).await? {
                 Receipt::Done { written, .. } => Ok(render(&written)),
                 Receipt::Repeated(answer) => repeat(&answer),
             };
@@ -79,9 +83,11 @@ impl Call {
                 fingerprint: self.fingerprint(),
                 until: later(self.lifecycle().now(), REMEMBERED),
                 render: Arc::new(move |written| render(written).to_answer()),
+                shows: shown,
             }
         };
-        match self.lifecycle().commit(write, Some(remembered)).await? {
+        let done = self.lifecycle().commit(write, self.by(), Some(remembered));
+        match done.await? {
             Receipt::Done { written, .. } => Ok(render(&written)),
             Receipt::Repeated(answer) => repeat(&answer),
         }
@@ -139,6 +145,35 @@ fn repeat(answer: &Answer) -> Result<Reply, ApiError> {
     Reply::from_answer(answer)
         .map(|reply| reply.with_header(REPLAYED, HeaderValue::from_static("true")))
         .ok_or_else(|| ApiError::new(Code::Internal, "The remembered answer is damaged."))
+}
+
+/// The members of an answer that hold a secret, and whose it is.
+const SECRETS: [(&str, AuditSubject); 3] = [
+    ("AccessToken", AuditSubject::Integration),
+    ("Secret", AuditSubject::Webhook),
+    ("Key", AuditSubject::Key),
+];
+
+/// What secret a remembered answer shows.
+fn shown(answer: &Answer) -> Option<Shown> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct About {
+        id: Uuid,
+        application_id: Option<ApplicationId>,
+    }
+    let reply = Reply::from_answer(answer)?;
+    let document: Map<String, Value> = serde_json::from_slice(reply.body()).ok()?;
+    let (secret, subject) = SECRETS
+        .into_iter()
+        .find(|(member, _)| document.get(*member).is_some_and(Value::is_string))?;
+    let about: About = serde_json::from_value(Value::Object(document)).ok()?;
+    Some(Shown {
+        secret,
+        subject,
+        id: about.id,
+        application_id: about.application_id,
+    })
 }
 
 fn sha256(parts: &[&[u8]]) -> [u8; 32] {

@@ -19,6 +19,7 @@ use crate::{
 mod access;
 mod applications;
 mod attempts;
+mod audit;
 mod body;
 mod call;
 mod callers;
@@ -51,6 +52,7 @@ mod probes;
 mod public_keys;
 mod query;
 mod rate;
+mod refusals;
 mod replay_objects;
 mod replay_token;
 mod replays;

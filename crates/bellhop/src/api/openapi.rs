@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    ApiError, Reply, applications, deliveries, delivery_commands, enterprises, error,
+    ApiError, Reply, applications, audit, deliveries, delivery_commands, enterprises, error,
     integration_commands, integrations, introspect, keys, messages, openapi_limits,
     openapi_messages, operational_messages, probes, public_keys, replays, routes, state::ApiState,
     webhook_commands, webhooks,
@@ -69,6 +69,7 @@ use super::{
         keys::rotate,
         keys::delete,
         operational_messages::list,
+        audit::list,
         public_keys::read,
         probes::live,
         probes::ready,

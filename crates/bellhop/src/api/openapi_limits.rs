@@ -13,6 +13,7 @@ use super::{
     webhook_settings::{MAX_DESCRIPTION, MAX_RATE, MAX_TIMEOUT_SECONDS},
 };
 use crate::domain::{
+    audit::AuditAction,
     cause::Cause,
     delivery::DeliveryState,
     header,
@@ -81,6 +82,7 @@ fn list_of(operation: &str) -> Option<List> {
         "listKeys" => List::Keys,
         "listOperationalMessages" => List::OperationalMessages,
         "listReplays" => List::Replays,
+        "listAudit" => List::Audit,
         _ => return None,
     })
 }
@@ -92,6 +94,9 @@ fn tighten_parameter(parameter: &mut Value, list: Option<List>) {
         ("Cursor", Some(list)) => json!({ "pattern": cursor::pattern(list) }),
         ("State", Some(List::Integrations)) => json!({ "enum": State::ALL.map(State::as_str) }),
         ("State", _) => json!({ "enum": DeliveryState::ALL.map(DeliveryState::as_str) }),
+        ("Action", Some(List::Audit)) => {
+            json!({ "enum": AuditAction::ALL.iter().map(|each| each.as_str()).collect::<Vec<_>>() })
+        }
         ("Action", _) => json!({ "enum": Action::ALL.map(Action::as_str) }),
         ("Cause", _) => json!({ "enum": causes() }),
         ("FromUtc" | "ToUtc", _) => json!({ "format": "date-time" }),

@@ -35,20 +35,31 @@ pub struct Items<T> {
     next_cursor: Option<String>,
 }
 
+/// How many items a caller wants: `Limit`.
+pub fn limit(query: &mut Query<'_>) -> u32 {
+    match query.text("Limit").map(str::parse) {
+        None => DEFAULT_LIMIT,
+        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
+        Some(_) => {
+            let detail = format!("It is a whole number from 1 to {MAX_LIMIT}.");
+            query.fault("Limit", detail);
+            DEFAULT_LIMIT
+        }
+    }
+}
+
+impl<T: Serialize> Items<T> {
+    /// A page, as an answer.
+    pub fn reply(items: Vec<T>, next_cursor: Option<String>) -> Reply {
+        let page = Self { items, next_cursor };
+        Reply::ok(&page).with_version_of_body()
+    }
+}
+
 impl PageRequest {
     /// From `Limit` and `Cursor`.
     pub fn read(list: List, query: &mut Query<'_>) -> Result<Self, ApiError> {
-        let limit = match query.text("Limit").map(str::parse) {
-            None => DEFAULT_LIMIT,
-            Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
-            Some(_) => {
-                query.fault(
-                    "Limit",
-                    format!("It is a whole number from 1 to {MAX_LIMIT}."),
-                );
-                DEFAULT_LIMIT
-            }
-        };
+        let limit = limit(query);
         let after = query
             .text("Cursor")
             .map(|text| cursor::read(list, text))
@@ -85,10 +96,6 @@ impl PageRequest {
                     .map(|last| cursor::write(self.list, position(last)))
             })
             .flatten();
-        Reply::ok(&Items {
-            items: found.into_iter().map(show).collect(),
-            next_cursor,
-        })
-        .with_version_of_body()
+        Items::reply(found.into_iter().map(show).collect(), next_cursor)
     }
 }

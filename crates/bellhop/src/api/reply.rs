@@ -110,6 +110,11 @@ impl Reply {
         self
     }
 
+    /// Its bytes.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, header};
 
 use super::{
     access::Operation,
-    applications,
+    applications, audit,
     code::Code,
     deliveries, delivery_commands, docs, enterprises,
     error::ApiError,
@@ -102,6 +102,8 @@ routes! {
     endpoint DeleteKey              DELETE "/v1/keys/{Id}"                      keys::delete;
 
     endpoint ListOperationalMessages GET   "/v1/operational-messages"           operational_messages::list;
+
+    endpoint ListAudit              GET    "/v1/audit"                          audit::list;
 
     public   ReadPublicKeys         GET    "/.well-known/bellhop/webhooks/{Id}/keys" public_keys::read;
     public   Live                   GET    "/livez"                             probes::live;

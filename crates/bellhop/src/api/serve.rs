@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,9 +18,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
     MAX_BODY_BYTES, call::Call, callers::Caller, code::Code, error::ApiError, preconditions,
-    rate::Standing, reply::Reply, routes::RouteInfo, state::ApiState,
+    rate::Standing, refusals::refused, reply::Reply, routes::RouteInfo, state::ApiState,
 };
-use crate::domain::sign_in::Viewer;
+use crate::domain::{audit::Peer, sign_in::Viewer};
 
 /// The header with the request's id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -51,7 +52,7 @@ where
             async move {
                 let (parts, body) = request.into_parts();
                 let mut visit = Visit::begin(&api, &parts.headers);
-                let admitted = admit(route, &api, parts, &path, body, &mut visit.standing);
+                let admitted = admit(route, &api, &mut visit, parts, &path, body);
                 let answered = match admitted.await {
                     Ok(call) => handler(call).await,
                     Err(error) => Err(error),
@@ -97,20 +98,25 @@ fn filter(route: &RouteInfo) -> MethodFilter {
 async fn admit(
     route: &'static RouteInfo,
     api: &ApiState,
+    visit: &mut Visit,
     parts: Parts,
     path: &PathParts,
     body: Body,
-    standing: &mut Option<Standing>,
 ) -> Result<Call, ApiError> {
     let now = api.lifecycle().now();
-    let caller = match parts.extensions.get::<Viewer>() {
-        // From within: nothing that comes over a connection has it.
-        Some(viewer) => Caller::viewer(viewer),
-        None => {
-            api.callers
-                .identify(&parts.headers, api.store(), now)
-                .await?
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    // From within: nothing that comes over a connection has it.
+    let (caller, from) = if let Some(viewer) = parts.extensions.get::<Viewer>() {
+        (Caller::viewer(viewer), viewer.from)
+    } else {
+        let caller = api.callers.identify(&parts.headers, api.store(), now).await;
+        if let Err(error) = &caller
+            && error.code() == Code::Unauthorized
+            && parts.headers.contains_key(header::AUTHORIZATION)
+        {
+            refused(api, peer, &visit.request_id).await;
         }
+        (caller?, peer)
     };
     let access = route.operation.access();
     if !access.allows(caller.scope) {
@@ -123,8 +129,8 @@ async fn admit(
             ),
         ));
     }
-    *standing = take_from_rate(api, &caller);
-    if let Some(refused) = standing.filter(|standing| standing.wait_s > 0) {
+    visit.standing = take_from_rate(api, &caller);
+    if let Some(refused) = visit.standing.filter(|standing| standing.wait_s > 0) {
         let Standing {
             per_second, wait_s, ..
         } = refused;
@@ -135,6 +141,8 @@ async fn admit(
         body: read_body(&parts.headers, body).await?,
         api: api.clone(),
         caller,
+        from,
+        request_id: Arc::from(&*visit.request_id),
         method: parts.method,
         uri: parts.uri,
         headers: parts.headers,

@@ -9,10 +9,11 @@ use std::{
 };
 
 use super::{
-    RetireSecrets, SharedJudge, TestSender, callers::Callers, idempotency::InFlight, rate::KeyRates,
+    RetireSecrets, SharedJudge, TestSender, callers::Callers, idempotency::InFlight,
+    rate::KeyRates, refusals::Refusals,
 };
 use crate::{
-    domain::access_token::TokenHash,
+    domain::{access_token::TokenHash, audit::By},
     feed::Feed,
     lifecycle::Lifecycle,
     store::{CommitError, Store, StoreError, Write},
@@ -67,6 +68,7 @@ pub struct Shared {
     pub(super) options: ApiOptions,
     pub(super) callers: Callers,
     pub(super) in_flight: InFlight,
+    pub(super) refusals: Refusals,
     draining: AtomicBool,
     /// Where the buckets' time begins.
     started: Instant,
@@ -87,6 +89,7 @@ impl ApiState {
                 options.are_keys_shared,
             ),
             in_flight: InFlight::default(),
+            refusals: Refusals::default(),
             draining: AtomicBool::new(false),
             started: Instant::now(),
             request_prefix,
@@ -111,7 +114,7 @@ impl ApiState {
             return Ok(());
         }
         let noted = Write::NoteKeyUses(uses.clone());
-        self.lifecycle().commit(noted, None).await?;
+        self.lifecycle().commit(noted, By::system(), None).await?;
         self.callers.noted(&uses);
         Ok(())
     }

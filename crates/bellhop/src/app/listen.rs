@@ -1,9 +1,9 @@
 //! The listener: bounds connections and the time they may take to ask, and drains them.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -13,6 +13,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tower::ServiceExt as _;
+
+use crate::domain::audit::Peer;
 
 use super::impatient::Impatient;
 
@@ -58,11 +61,17 @@ pub async fn serve(
         .max_buf_size(bounds.head_bytes);
     tokio::pin!(stop);
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, from, place) = tokio::select! {
             () = &mut stop => break,
             accepted = accept(&listener, &places) => accepted,
         };
-        let service = TowerToHyperService::new(router.clone());
+        let router = router
+            .clone()
+            .map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Peer(from));
+                request
+            });
+        let service = TowerToHyperService::new(router);
         let stream = TokioIo::new(Impatient::new(stream, bounds.answer));
         let connection = graceful.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
@@ -83,7 +92,7 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (TcpStream, IpAddr, OwnedSemaphorePermit) {
     loop {
         let place = places
             .clone()
@@ -91,11 +100,11 @@ async fn accept(
             .await
             .expect("the places are never closed");
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 // Without it an answer waits for the acknowledgement of the one before. It fails only on a
                 // connection that is gone.
                 let _ = stream.set_nodelay(true);
-                return (stream, place);
+                return (stream, from.ip(), place);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");

@@ -16,6 +16,7 @@ use crate::{
     dashboard::{self, DashboardOptions, DashboardState},
     delivery::{
         attempt::Attempts,
+        audit_links::AuditLinks,
         dispatcher::{Dispatcher, Parts as DispatcherParts},
         egress::{EgressPolicy, Roots},
         operational::Operational,
@@ -24,7 +25,7 @@ use crate::{
         retired::Retired,
         sender::{Sender, SenderOptions},
     },
-    domain::{access_token::TokenHash, api_key::Scope, secret_text::SecretText},
+    domain::{access_token::TokenHash, api_key::Scope, audit::By, secret_text::SecretText},
     feed::Feed,
     id::WebhookId,
     lifecycle::Lifecycle,
@@ -66,6 +67,7 @@ pub struct App {
     operational: Operational,
     upkeep: Upkeep,
     replays: ReplayRunner,
+    audit: AuditLinks,
     drain: Duration,
     /// Whether other replicas may use the database as well.
     is_shared: bool,
@@ -114,6 +116,7 @@ impl App {
         }));
         let upkeep = Upkeep::new(&config, &store, &parts.clock, &observe, vault);
         let replays = ReplayRunner::new(store.clone(), feed.clone(), parts.clock.clone());
+        let audit = AuditLinks::new(store.clone(), parts.clock.clone());
         let lifecycle = lifecycle(&config, &store, &feed, &parts);
         let is_shared = config.is_shared();
         let state = ApiState::new(ApiOptions {
@@ -145,6 +148,7 @@ impl App {
             operational,
             upkeep,
             replays,
+            audit,
             drain: config.drain,
             is_shared,
         })
@@ -159,7 +163,7 @@ impl App {
 
     /// Makes a link that signs the operator in to the dashboard, once. What comes back is its path.
     pub async fn sign_in_link(&self) -> anyhow::Result<SecretText> {
-        let text = self.dashboard.link(Scope::Operator).await;
+        let text = self.dashboard.link(Scope::Operator, By::system()).await;
         let text = text.context("no link to sign in could be made")?;
         let path = format!("{}{}", dashboard::LINK_PATH, text.expose());
         Ok(SecretText::new(path))
@@ -178,6 +182,9 @@ impl App {
         let until = stopped.clone();
         let upkeep = tokio::spawn(self.upkeep.run(move || wait(until.clone())));
         let replays = tokio::spawn(self.replays.run(wait(stopped.clone())));
+        // It links what all others write, and so it is the last to stop.
+        let (written, all_written) = watch::channel(false);
+        let audit = tokio::spawn(self.audit.run(wait(all_written)));
         let router = dashboard::router(self.dashboard.clone());
         let server = tokio::spawn(listen::serve(
             self.listener,
@@ -208,6 +215,8 @@ impl App {
             .await
             .context("the sender of operational messages stopped")?;
         upkeep.await.context("the upkeep stopped")?;
+        let _ = written.send(true);
+        audit.await.context("the keeper of the audit log stopped")?;
         self.store.close().await?;
         Ok(())
     }

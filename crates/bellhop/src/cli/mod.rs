@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod audit;
 mod banner;
 mod client;
 mod completions;
@@ -55,6 +56,8 @@ enum Command {
     Key(encryption_key::Command),
     #[command(subcommand)]
     Store(store::Command),
+    #[command(subcommand)]
+    Audit(audit::Command),
     Openapi(openapi::Args),
     Completions(completions::Args),
     Man(completions::ManArgs),
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config_show::run(&command),
         Command::Key(command) => encryption_key::run(&command),
         Command::Store(command) => store::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Openapi(_) => openapi::run(),
         Command::Completions(args) => completions::run(&args),
         Command::Man(_) => completions::man(),

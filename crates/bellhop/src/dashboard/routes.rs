@@ -121,7 +121,7 @@ where
             let (parts, _) = request.into_parts();
             let theme = session::theme(&parts.headers);
             let session = match session::find(&state, &parts.headers).await {
-                Ok(session) => session,
+                Ok(session) => session.from(&parts.extensions),
                 Err(Wrong::NotSignedIn) => return see_other("/dashboard/sign-in"),
                 Err(wrong) => return framed(None, wrong.page()),
             };
@@ -146,7 +146,7 @@ where
             let (parts, body) = request.into_parts();
             let theme = session::theme(&parts.headers);
             let session = match session::find(&state, &parts.headers).await {
-                Ok(session) => session,
+                Ok(session) => session.from(&parts.extensions),
                 Err(Wrong::NotSignedIn) => return see_other("/dashboard/sign-in"),
                 Err(wrong) => return framed(None, wrong.page()),
             };

@@ -1,12 +1,15 @@
 //! Sessions: the cookie, the guard against foreign forms, and how the dashboard looks for this browser.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{Extensions, HeaderMap, HeaderValue, Uri, header};
 
 use super::{DashboardState, Wrong, form::Form};
 use crate::{
     domain::{
         access_token::TokenHash,
+        audit::{By, Peer},
         secret_text::SecretText,
         sign_in::{SESSION_LASTS, SignInKind, Viewer},
     },
@@ -44,6 +47,19 @@ pub struct Session {
     pub form_key: String,
 }
 
+impl Session {
+    /// With the address that the request came from.
+    pub fn from(mut self, extensions: &Extensions) -> Self {
+        self.viewer.from = peer(extensions);
+        self
+    }
+}
+
+/// Where a request came from.
+pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|peer| peer.0)
+}
+
 /// Finds the session that the cookie names.
 pub async fn find(state: &DashboardState, headers: &HeaderMap) -> Result<Session, Wrong> {
     let text = cookie(headers, SECURE)
@@ -62,7 +78,10 @@ pub async fn find(state: &DashboardState, headers: &HeaderMap) -> Result<Session
             idle_until,
         };
         // Reading goes on although nothing can be written.
-        if let Err(error) = lifecycle.commit(Write::SignIn(write), None).await {
+        if let Err(error) = lifecycle
+            .commit(Write::SignIn(write), By::system(), None)
+            .await
+        {
             tracing::warn!(%error, "a session was not prolonged");
         }
     }
@@ -70,6 +89,7 @@ pub async fn find(state: &DashboardState, headers: &HeaderMap) -> Result<Session
         viewer: Viewer {
             scope: session.scope,
             session: hash,
+            from: None,
         },
         form_key: form_key(text),
     })

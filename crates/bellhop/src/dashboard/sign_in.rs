@@ -1,6 +1,9 @@
 //! Signing in and out. A link is shown by GET and used by POST, because programs that scan mail follow links.
 
+use std::net::IpAddr;
+
 use axum::{
+    Extension,
     extract::{Path, Request, State},
     response::{IntoResponse as _, Response},
 };
@@ -22,8 +25,9 @@ use crate::{
     domain::{
         access_token::TokenHash,
         api_key::Scope,
+        audit::{Actor, AuditAction, By, Fact, Peer},
         secret_text::SecretText,
-        sign_in::{SignIn, generate},
+        sign_in::{SignIn, Viewer, generate},
     },
     store::{CommitError, SignInWrite, Write},
 };
@@ -51,6 +55,7 @@ pub async fn link(headers: HeaderMap, Path(text): Path<String>) -> Response {
 pub async fn use_link(
     State(state): State<DashboardState>,
     Path(text): Path<String>,
+    peer: Option<Extension<Peer>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -63,9 +68,13 @@ pub async fn use_link(
     let link = TokenHash::of(&text);
     let open = |session| SignInWrite::UseLink { link, session };
     // The link knows its scope; the narrowest stands here until then.
-    match opened(&state, Scope::Introspect, open).await {
+    let from = peer.map(|Extension(peer)| peer.0);
+    match opened(&state, Scope::Introspect, from, open).await {
         Ok(text) => enter(&text, is_secure(&headers, &uri)),
-        Err(CommitError::NotNow(why)) => shown(&state, &headers, StatusCode::GONE, Some(&why)),
+        Err(CommitError::NotNow(why)) => {
+            note_refused(&state, from).await;
+            shown(&state, &headers, StatusCode::GONE, Some(&why))
+        }
         Err(error) => refused(&state, &headers, &failed(error)),
     }
 }
@@ -89,19 +98,25 @@ pub async fn use_key(State(state): State<DashboardState>, request: Request) -> R
         Ok(Some(Opened::Everything)) => Scope::Operator,
         Ok(Some(Opened::Application(id))) => Scope::Application(id),
         Ok(None) => {
+            note_refused(&state, session::peer(&parts.extensions)).await;
             let why = "This is not an API key of scope operator or application, or it was deleted or has expired.";
             return shown(&state, headers, StatusCode::UNAUTHORIZED, Some(why));
         }
         Err(wrong) => return refused(&state, headers, &wrong),
     };
-    match opened(&state, scope, SignInWrite::Keep).await {
+    let from = session::peer(&parts.extensions);
+    match opened(&state, scope, from, SignInWrite::Keep).await {
         Ok(text) => enter(&text, is_secure(headers, &parts.uri)),
         Err(error) => refused(&state, headers, &failed(error)),
     }
 }
 
 /// Makes a link for whoever has the operator's key: `bellhop sign-in` asks so.
-pub async fn make_link(State(state): State<DashboardState>, headers: HeaderMap) -> Response {
+pub async fn make_link(
+    State(state): State<DashboardState>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Response {
     let plain =
         |status: StatusCode, detail: &str| document_of(status, &json!({ "detail": detail }));
     if !state.may_try() {
@@ -128,7 +143,12 @@ pub async fn make_link(State(state): State<DashboardState>, headers: HeaderMap) 
             );
         }
     }
-    match state.link(Scope::Operator).await {
+    let by = By {
+        actor: Actor::OperatorKey,
+        from: peer.map(|Extension(peer)| peer.0),
+        request_id: None,
+    };
+    match state.link(Scope::Operator, by).await {
         Ok(text) => {
             let path = format!("{}{}", session::LINK_PATH, text.expose());
             document_of(StatusCode::CREATED, &json!({ "Path": path }))
@@ -143,6 +163,7 @@ pub async fn make_link(State(state): State<DashboardState>, headers: HeaderMap) 
 /// Ends the session.
 pub async fn sign_out(
     State(state): State<DashboardState>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -156,10 +177,15 @@ pub async fn sign_out(
         let write = SignInWrite::End {
             session: session.viewer.session,
         };
+        let by = Viewer {
+            from: peer.map(|Extension(peer)| peer.0),
+            ..session.viewer
+        }
+        .by();
         if let Err(error) = state
             .options
             .lifecycle
-            .commit(Write::SignIn(write), None)
+            .commit(Write::SignIn(write), by, None)
             .await
         {
             return refused(&state, &headers, &failed(error));
@@ -171,18 +197,36 @@ pub async fn sign_out(
     response
 }
 
+/// Somebody could not sign in. There are no more of these than there may be tries.
+async fn note_refused(state: &DashboardState, from: Option<IpAddr>) {
+    let by = By {
+        actor: Actor::Stranger,
+        from,
+        request_id: None,
+    };
+    let fact = Fact::of_server(AuditAction::SignInRefused);
+    if let Err(error) = state.options.lifecycle.note(fact, by).await {
+        tracing::warn!(%error, "a sign-in was refused, and the audit log could not be told");
+    }
+}
+
 /// A session that is written so.
 async fn opened(
     state: &DashboardState,
     scope: Scope,
+    from: Option<IpAddr>,
     write: impl FnOnce(SignIn) -> SignInWrite,
 ) -> Result<SecretText, CommitError> {
     let lifecycle = &state.options.lifecycle;
     let text = generate(&*state.options.random);
     let session = SignIn::session(&text, scope, lifecycle.now());
-    lifecycle
-        .commit(Write::SignIn(write(session)), None)
-        .await?;
+    let viewer = Viewer {
+        scope,
+        session: session.hash,
+        from,
+    };
+    let write = Write::SignIn(write(session));
+    lifecycle.commit(write, viewer.by(), None).await?;
     Ok(text)
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     domain::{
         api_key::Scope,
+        audit::By,
         secret_text::SecretText,
         sign_in::{SignIn, generate},
     },
@@ -76,11 +77,11 @@ impl DashboardState {
     }
 
     /// Makes a link that signs one person in, once. What comes back is the end of its path.
-    pub async fn link(&self, scope: Scope) -> Result<SecretText, CommitError> {
+    pub async fn link(&self, scope: Scope, by: By) -> Result<SecretText, CommitError> {
         let text = generate(&*self.options.random);
         let link = SignIn::link(&text, scope, self.options.lifecycle.now());
         let write = Write::SignIn(SignInWrite::Keep(link));
-        self.options.lifecycle.commit(write, None).await?;
+        self.options.lifecycle.commit(write, by, None).await?;
         Ok(text)
     }
 

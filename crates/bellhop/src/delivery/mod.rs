@@ -1,6 +1,7 @@
 //! From what is due to what was recorded: claim, guard, sign, POST, record.
 
 pub mod attempt;
+pub mod audit_links;
 mod credentials;
 pub mod dispatcher;
 pub mod egress;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::SharedClock,
+    domain::audit::By,
     feed::Feed,
     store::{Commit, CommitError, Receipt, Store, StoreError, Write, Written},
 };
@@ -62,6 +63,7 @@ impl ReplayRunner {
             let commit = Commit {
                 at: self.clock.now(),
                 write: Write::StepReplay(Box::new(step)),
+                by: By::system(),
                 remember: None,
             };
             match self.store.commit(commit).await {

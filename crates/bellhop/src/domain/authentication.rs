@@ -76,6 +76,17 @@ pub enum Validity {
     Expired,
 }
 
+impl Authentication {
+    /// Its kind, as the API spells it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Bearer { .. } => "Bearer",
+            Self::Basic { .. } => "Basic",
+            Self::OAuth2(_) => "OAuth2ClientCredentials",
+        }
+    }
+}
+
 impl AuthStyle {
     /// Every one.
     pub const ALL: [Self; 2] = [Self::Header, Self::Body];

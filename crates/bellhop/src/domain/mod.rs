@@ -3,6 +3,7 @@
 pub mod access;
 pub mod access_token;
 pub mod api_key;
+pub mod audit;
 pub mod authentication;
 pub mod cause;
 pub mod delivery;

@@ -1,11 +1,18 @@
 //! Ways into the dashboard for people: a link that is used once, and the session that it opens.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::{
-    domain::{access_token::TokenHash, api_key::Scope, retry::later, secret_text::SecretText},
+    domain::{
+        access_token::TokenHash,
+        api_key::Scope,
+        audit::{Actor, By},
+        retry::later,
+        secret_text::SecretText,
+    },
     random::{Random, bytes},
 };
 
@@ -51,6 +58,35 @@ pub struct Viewer {
     pub scope: Scope,
     /// The hash of the session: the viewer's identity.
     pub session: TokenHash,
+    /// Where the request came from.
+    pub from: Option<IpAddr>,
+}
+
+/// Names a link or a session in the audit log: half of its hash, which opens nothing.
+pub fn audit_id(hash: &TokenHash) -> Uuid {
+    let [half, _] = hash.0.as_chunks::<16>().0 else {
+        return Uuid::nil();
+    };
+    Uuid::from_bytes(*half)
+}
+
+impl Viewer {
+    /// As the audit log names it.
+    pub fn actor(&self) -> Actor {
+        Actor::Session {
+            id: audit_id(&self.session),
+            name: self.scope.as_str().into(),
+        }
+    }
+
+    /// Who asks, from where.
+    pub fn by(&self) -> By {
+        By {
+            actor: self.actor(),
+            from: self.from,
+            request_id: None,
+        }
+    }
 }
 
 /// The text of a link or a session: 256 random bits in hex.

@@ -6,10 +6,11 @@ use bellhop_webhook::Requestor;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::{NewReplay, Replay, ReplayStep, SignInWrite, StoreError};
+use super::{NewReplay, Replay, ReplayStep, Shown, SignInWrite, StoreError};
 use crate::{
     domain::{
         api_key::{ApiKey, KeyRotation},
+        audit::{By, Fact},
         authentication::{Authentication, ClientCertificate},
         delivery::Delivery,
         enterprise::{Application, Enterprise},
@@ -32,6 +33,8 @@ pub struct Commit {
     pub at: Timestamp,
     /// What.
     pub write: Write,
+    /// Who asked for it: the audit log has it, if anything changes.
+    pub by: By,
     /// The idempotency record that is committed with it.
     pub remember: Option<Remember>,
 }
@@ -143,6 +146,8 @@ pub enum Write {
     NoteKeyUses(Vec<(KeyId, Timestamp)>),
     /// Keeps, uses or ends a way into the dashboard.
     SignIn(SignInWrite),
+    /// Writes into the audit log what changes nothing else.
+    Note(Box<Fact>),
 }
 
 /// A webhook that is to be created.
@@ -256,6 +261,8 @@ pub struct Remember {
     pub until: Timestamp,
     /// Writes the answer.
     pub render: Arc<dyn Fn(&Written) -> Answer + Send + Sync>,
+    /// What secret an answer shows: when it is given again, the audit log has that.
+    pub shows: fn(&Answer) -> Option<Shown>,
 }
 
 /// An answer as its caller wrote it. May hold a secret: it is kept encrypted, and not shown by Debug.

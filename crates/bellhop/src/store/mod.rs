@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod access_memory;
+pub mod audit;
 mod claim;
 mod commit;
 pub mod copy;
@@ -43,6 +44,9 @@ mod sign_in;
 pub mod sqlite;
 mod tally;
 
+pub use audit::{
+    AuditFilter, AuditKey, AuditLink, AuditLinked, AuditLog, Audited, MAX_AUDIT_SCANNED, Shown,
+};
 pub use claim::{Attempted, Claim, ClaimRequest, Fence, Recorded, Want, WebhookClaims};
 pub use commit::{
     Answer, Commit, CommitError, NewWebhook, Noun, Receipt, Remember, WebhookPatch, Write, Written,
@@ -189,6 +193,16 @@ pub trait Store: Views + Send + Sync + std::fmt::Debug {
     async fn keys(&self) -> Result<Vec<ApiKey>, StoreError>;
     /// One API key.
     async fn key(&self, id: KeyId) -> Result<Option<ApiKey>, StoreError>;
+    /// Entries of the audit log, newest first: at most so many that fit, before this place.
+    async fn audited(
+        &self,
+        filter: AuditFilter,
+        before: Option<AuditKey>,
+        limit: u32,
+    ) -> Result<Audited, StoreError>;
+    /// Links what is new in the audit log to the chain, where that is not done by the commits themselves. Says where the
+    /// chain stands. More may be left: then it says so.
+    async fn link_audit(&self, now: Timestamp) -> Result<AuditLinked, StoreError>;
     /// Figures for metrics.
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError>;
 

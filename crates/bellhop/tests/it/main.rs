@@ -1,6 +1,7 @@
 //! The integration tests of the server, in one binary.
 
 mod api;
+mod audit;
 mod authentication;
 mod canary;
 mod cli;

@@ -145,7 +145,10 @@ pub async fn rename(visit: Visit) -> Result<Done, Wrong> {
 pub async fn link(visit: Visit) -> Result<Done, Wrong> {
     visit.operator()?;
     let application = visit.application(visit.id(Noun::Application)?).await?;
-    let made = visit.state().link(Scope::Application(application.id)).await;
+    let made = visit
+        .state()
+        .link(Scope::Application(application.id), visit.who().by())
+        .await;
     let text = made.map_err(|error| match error {
         CommitError::Store(error) => Wrong::Store(error),
         _ => Wrong::Unexpected,

@@ -272,6 +272,36 @@ pub const TABLES: &[Table] = &[
             text("listed"),
         ],
     ),
+    Table::of(
+        "audit_entries",
+        1,
+        &[
+            id("id"),
+            number("xact").found("0"),
+            number("at_ms"),
+            text("action"),
+            text("actor"),
+            id("actor_id"),
+            text("actor_name"),
+            text("from_address"),
+            text("request_id"),
+            text("subject"),
+            id("subject_id"),
+            id("application_id"),
+            text("details"),
+        ],
+    ),
+    Table::of(
+        "audit_links",
+        1,
+        &[
+            number("position"),
+            number("last_xact").found("0"),
+            id("last_id"),
+            number("at_ms"),
+            bytes("hash"),
+        ],
+    ),
 ];
 
 /// Tables of either side that are not copied, each with its reason.
@@ -291,6 +321,10 @@ pub const NOT_COPIED: &[(&str, &str)] = &[
     ("sign_ins", "people sign in anew"),
     ("vault_check", "the target makes its own, with the same key"),
     ("erasure_walk", "the target begins with its oldest delivery"),
+    (
+        "audit_bases",
+        "what was copied is before all transactions of the target",
+    ),
     (
         "resealings",
         "what is sealed is copied as it is; the target keeps its own account",

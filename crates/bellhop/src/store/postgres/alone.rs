@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     Shared, TRIES,
+    audit::Noted,
     claims::release_unwanted,
     connect::Failed,
     connection::{Transaction, execute, query_opt, settled},
@@ -15,9 +16,15 @@ use super::{
 };
 use crate::{
     clock::to_ms,
-    domain::delivery::{Delivery, DeliveryState},
+    domain::{
+        audit::Fact,
+        delivery::{Delivery, DeliveryState},
+    },
     id::{DeliveryId, WebhookId},
-    store::{Answer, Commit, CommitError, Noun, Receipt, Remember, StoreError, Write, Written},
+    store::{
+        Answer, Commit, CommitError, Noun, Receipt, Remember, Shown, StoreError, Write, Written,
+        audit::{Before, fact},
+    },
 };
 
 /// Why nothing was written.
@@ -36,6 +43,10 @@ pub struct Alone<'a> {
     pub on: &'a Transaction<'a>,
     pub shared: &'a Shared,
     pub counts: Counts,
+    /// What the write has found, if the audit log says what became of it.
+    pub before: Option<Before>,
+    /// Entries of the audit log.
+    noted: Noted,
 }
 
 /// Makes one write durable.
@@ -67,14 +78,17 @@ async fn try_commit(
             on: &transaction,
             shared,
             counts: Counts::default(),
+            before: None,
+            noted: Noted::default(),
         };
         let done = alone.commit(commit).await;
-        let counts = alone.counts;
+        let (counts, noted) = (alone.counts, alone.noted);
         match done {
             Ok(receipt) => {
                 counts
                     .write(&transaction, shared.holder, Writer::Others)
                     .await?;
+                noted.write(&transaction, shared.audit_base).await?;
                 transaction.commit().await?;
                 Ok(Ok(receipt))
             }
@@ -93,13 +107,22 @@ impl Alone<'_> {
         if let Some(remember) = &commit.remember
             && let Some(answer) = self.remembered(remember, commit.at).await?
         {
+            self.note(commit, (remember.shows)(&answer).map(Shown::again));
             return Ok(Receipt::Repeated(answer));
         }
         let (written, due) = self.write(commit).await?;
         if let Some(remember) = &commit.remember {
             self.remember(remember, &written).await?;
         }
+        let fact = fact(&commit.write, &written, self.before.take());
+        self.note(commit, fact);
         Ok(Receipt::Done { written, due })
+    }
+
+    fn note(&mut self, commit: &Commit, fact: Option<Fact>) {
+        if let Some(fact) = fact {
+            self.noted.add(self.shared, fact, commit.at, &commit.by);
+        }
     }
 
     async fn write(&mut self, commit: &Commit) -> Outcome {
@@ -148,6 +171,7 @@ impl Alone<'_> {
             }
             Write::NoteKeyUses(uses) => registry::note_key_uses(self, uses).await.map(alone),
             Write::SignIn(write) => sign_ins::write(self, write, at).await.map(alone),
+            Write::Note(_) => Ok(alone(Written::Noted)),
             Write::CreateIntegration { .. } | Write::Command { .. } => {
                 unreachable!("transitions go in groups")
             }

@@ -280,6 +280,12 @@ impl From<PoolError> for Failed {
     }
 }
 
+impl From<Failed> for StoreError {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         Self {

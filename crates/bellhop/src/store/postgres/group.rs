@@ -21,12 +21,16 @@ use super::{
 use crate::{
     clock::to_ms,
     domain::{
+        audit::Fact,
         integration::{Change, Command, Decision, Integration, NewIntegration, Refused},
         retry::later,
         webhook::Subscription,
     },
     id::{ApplicationId, EnterpriseId, IntegrationId, WebhookId},
-    store::{Answer, Commit, CommitError, Noun, Receipt, Remember, StoreError, Write, Written},
+    store::{
+        Answer, Commit, CommitError, Noun, Receipt, Remember, Shown, StoreError, Write, Written,
+        audit::fact,
+    },
     vault::Place,
 };
 
@@ -230,7 +234,10 @@ impl<'a> Group<'a> {
     }
 
     fn try_apply(&mut self, commit: &Commit) -> Result<Receipt, Stop> {
-        if let Some(answer) = self.repeated(commit)? {
+        if let Some(remember) = &commit.remember
+            && let Some(answer) = self.repeated(remember, commit.at)?
+        {
+            self.note(commit, (remember.shows)(&answer).map(Shown::again));
             return Ok(Receipt::Repeated(answer));
         }
         let (written, due) = match &commit.write {
@@ -247,15 +254,20 @@ impl<'a> Group<'a> {
         if let Some(remember) = &commit.remember {
             self.remember(remember, &written);
         }
+        self.note(commit, fact(&commit.write, &written, None));
         Ok(Receipt::Done { written, due })
     }
 
-    fn repeated(&self, commit: &Commit) -> Result<Option<Answer>, Stop> {
-        let Some(remember) = &commit.remember else {
-            return Ok(None);
-        };
+    fn note(&mut self, commit: &Commit, fact: Option<Fact>) {
+        if let Some(fact) = fact {
+            let noted = &mut self.made.noted;
+            noted.add(self.shared, fact, commit.at, &commit.by);
+        }
+    }
+
+    fn repeated(&self, remember: &Remember, at: Timestamp) -> Result<Option<Answer>, Stop> {
         let known = self.remembered.get(&remember.key);
-        let Some(known) = known.filter(|known| to_ms(commit.at) < known.until_ms) else {
+        let Some(known) = known.filter(|known| to_ms(at) < known.until_ms) else {
             return Ok(None);
         };
         if known.fingerprint != remember.fingerprint {
@@ -392,10 +404,7 @@ impl<'a> Group<'a> {
 
     /// Writes what was made, and makes it durable.
     pub async fn write(self, on: &Transaction<'_>) -> Result<(), Failed> {
-        let claimed = self
-            .made
-            .write(on, self.shared.holder, &self.at_once)
-            .await?;
+        let claimed = self.made.write(on, self.shared, &self.at_once).await?;
         self.at_once.settle(&claimed);
         Ok(())
     }

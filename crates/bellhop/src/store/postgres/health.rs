@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Shared,
+    audit::Noted,
     connect::Failed,
     connection::{Transaction, execute, query},
     operational, rows,
@@ -15,12 +16,13 @@ use super::{
 use crate::{
     clock::to_ms,
     domain::{
+        audit::By,
         delivery::WebhookEffect,
         health::{Diagnosis, Health, Observed},
         webhook::WebhookState,
     },
-    id::WebhookId,
-    store::Attempted,
+    id::{ApplicationId, WebhookId},
+    store::{Attempted, audit::disabled},
 };
 
 /// Columns of [`rows::health`].
@@ -28,6 +30,7 @@ pub const HEALTH: &str = "failures, failing_since_ms, opened, open_until_ms, ram
 
 /// A webhook that fails or has failed. Its row is locked.
 pub struct Patient {
+    application_id: ApplicationId,
     state: WebhookState,
     max_in_flight: u32,
     /// As the row has it.
@@ -49,7 +52,7 @@ pub async fn lock(
     failing: &[Uuid],
 ) -> Result<Patients, Failed> {
     let sql = format!(
-        "SELECT id, state, max_in_flight, {HEALTH} FROM webhooks WHERE id = ANY($1) AND deleted_ms IS NULL \
+        "SELECT id, state, max_in_flight, {HEALTH}, application_id FROM webhooks WHERE id = ANY($1) AND deleted_ms IS NULL \
          AND (id = ANY($2) OR failures > 0 OR failing_since_ms IS NOT NULL OR opened > 0 \
          OR open_until_ms IS NOT NULL OR ramp IS NOT NULL) ORDER BY id FOR NO KEY UPDATE"
     );
@@ -57,6 +60,7 @@ pub async fn lock(
     let patients = rows::all(&found, |row| {
         let health = rows::health(row, 3)?;
         let patient = Patient {
+            application_id: rows::id(row, 8)?,
             state: rows::text(row, 1)?,
             max_in_flight: rows::number(row, 2)?,
             before: health,
@@ -79,16 +83,21 @@ pub async fn affect<'a>(
     if patients.is_empty() {
         return Ok(());
     }
+    let mut noted = Noted::default();
     for (id, attempted) in recorded {
         if let Some(patient) = patients.get_mut(&id) {
             let diagnosis = patient.examine(attempted);
+            if let Some(reason) = &diagnosis.disabled {
+                let fact = disabled(id, patient.application_id, reason);
+                noted.add(shared, fact, attempted.at, &By::system());
+            }
             operational::attempted(on, shared, id, attempted, &diagnosis.events).await?;
         }
     }
     for (id, patient) in &patients {
         patient.write(on, *id).await?;
     }
-    Ok(())
+    noted.write(on, shared.audit_base).await
 }
 
 impl Patient {

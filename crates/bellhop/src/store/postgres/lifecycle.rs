@@ -23,7 +23,7 @@ impl Write for Transitions {
             for commit in asked {
                 answers.push(group.apply(commit)?);
             }
-            group.write(&transaction).await?;
+            Box::pin(group.write(&transaction)).await?;
             Ok(answers)
         });
         Box::pin(written).await

@@ -1,13 +1,19 @@
 //! What a group of transitions has made, as columns: each table gets all of its rows with one statement.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use jiff::Timestamp;
 use tokio::try_join;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
+    Shared,
     at_once::AtOnce,
+    audit::{self, Noted},
     connect::Failed,
     connection::{Transaction, execute},
     counts::{Counts, Writer},
@@ -32,6 +38,8 @@ pub struct Made {
     pub created: HashSet<IntegrationId>,
     /// Integrations that are new or changed, as they are after.
     pub changed: BTreeMap<IntegrationId, Integration>,
+    /// Entries of the audit log.
+    pub noted: Noted,
     messages: Messages,
     deliveries: Deliveries,
     answers: Answers,
@@ -155,7 +163,7 @@ impl Made {
     pub async fn write(
         self,
         on: &Transaction<'_>,
-        holder: Uuid,
+        shared: &Shared,
         at_once: &AtOnce<'_>,
     ) -> Result<HashMap<DeliveryId, Fence>, Failed> {
         let (new, old): (Vec<_>, Vec<_>) = self
@@ -172,9 +180,9 @@ impl Made {
         let ((), (), (), (), (), (), claimed, ()) = try_join!(
             insert_integrations(on, &new),
             update_integrations(on, &old),
-            insert_told(on, &self.messages, &self.deliveries),
+            insert_told(on, shared, &self.messages, &self.deliveries, &self.noted),
             self.answers.insert(on),
-            self.counts.write(on, holder, Writer::Lifecycle),
+            self.counts.write(on, shared.holder, Writer::Lifecycle),
             at_once.take_turns(on),
             at_once.claim(on),
             on.commit(),
@@ -255,49 +263,58 @@ async fn update_integrations(on: &Transaction<'_>, changed: &[&Integration]) -> 
     Ok(())
 }
 
-/// Messages and their deliveries, with one statement: each costs a way there and back of its own, and the answer to it.
-async fn insert_told(
-    on: &Transaction<'_>,
-    messages: &Messages,
-    deliveries: &Deliveries,
-) -> Result<(), Failed> {
-    if messages.sequences.is_empty() {
-        return Ok(());
-    }
-    execute(
-        on,
+/// Messages, their deliveries and what the audit log says of them, with one statement: each costs a way there and back of
+/// its own, and the answer to it.
+static TOLD: LazyLock<String> = LazyLock::new(|| {
+    format!(
         "WITH told AS (INSERT INTO messages (integration_id, sequence, application_id, action, created_ms, requestor, \
          is_sealed, body, body_2025) SELECT * FROM unnest($11::uuid[], $12::bigint[], $13::uuid[], $14::text[], \
-         $15::bigint[], $16::text[], $17::boolean[], $18::bytea[], $19::bytea[])) \
+         $15::bigint[], $16::text[], $17::boolean[], $18::bytea[], $19::bytea[])), noted AS ({}) \
          INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, \
          profile, state, attempt_count, tries, next_attempt_ms, created_ms) \
          SELECT id, webhook_id, application_id, integration_id, sequence, previous, action, profile, 'Pending', \
          0, 0, next_attempt_ms, created_ms FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], \
          $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[]) AS u (id, webhook_id, \
          application_id, integration_id, sequence, previous, action, profile, next_attempt_ms, created_ms)",
-        &[
-            &deliveries.ids,
-            &deliveries.webhook_ids,
-            &deliveries.application_ids,
-            &deliveries.integration_ids,
-            &deliveries.sequences,
-            &deliveries.previous,
-            &deliveries.actions,
-            &deliveries.profiles,
-            &deliveries.next_attempt_ms,
-            &deliveries.created_ms,
-            &messages.integration_ids,
-            &messages.sequences,
-            &messages.application_ids,
-            &messages.actions,
-            &messages.created_ms,
-            &messages.requestors,
-            &messages.are_sealed,
-            &messages.bodies,
-            &messages.bodies_2025,
-        ],
+        audit::insert_from(20)
     )
-    .await?;
+});
+
+async fn insert_told(
+    on: &Transaction<'_>,
+    shared: &Shared,
+    messages: &Messages,
+    deliveries: &Deliveries,
+    noted: &Noted,
+) -> Result<(), Failed> {
+    if messages.sequences.is_empty() {
+        // An answer may have been given once more that shows a secret.
+        return noted.write(on, shared.audit_base).await;
+    }
+    let noted = noted.columns(shared.audit_base);
+    let told: [&(dyn ToSql + Sync); 19] = [
+        &deliveries.ids,
+        &deliveries.webhook_ids,
+        &deliveries.application_ids,
+        &deliveries.integration_ids,
+        &deliveries.sequences,
+        &deliveries.previous,
+        &deliveries.actions,
+        &deliveries.profiles,
+        &deliveries.next_attempt_ms,
+        &deliveries.created_ms,
+        &messages.integration_ids,
+        &messages.sequences,
+        &messages.application_ids,
+        &messages.actions,
+        &messages.created_ms,
+        &messages.requestors,
+        &messages.are_sealed,
+        &messages.bodies,
+        &messages.bodies_2025,
+    ];
+    let values: Vec<_> = told.into_iter().chain(noted.values()).collect();
+    execute(on, &TOLD, &values).await?;
     Ok(())
 }
 

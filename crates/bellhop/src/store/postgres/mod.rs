@@ -26,10 +26,11 @@ use self::{
     record::Records,
 };
 use super::{
-    Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased, Fence,
-    IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page,
-    Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection,
-    Standing, Stats, Store, StoreError, StoredMessage, WebhookClaims, Write, sqlite::StoreObserver,
+    Attempted, AuditFilter, AuditKey, AuditLinked, Audited, ClaimRequest, Commit, CommitError,
+    Counted, DeliveryFilter, Erase, Erased, Fence, IntegrationFilter, MessageBody,
+    OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged, Receipt,
+    Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection, Standing, Stats, Store,
+    StoreError, StoredMessage, WebhookClaims, Write, sqlite::StoreObserver,
 };
 use crate::{
     domain::{
@@ -48,6 +49,7 @@ use crate::{
 
 mod alone;
 mod at_once;
+mod audit;
 mod backfill;
 mod claims;
 pub(super) mod connect;
@@ -77,6 +79,7 @@ pub(super) mod schema;
 mod sign_ins;
 mod walk;
 
+pub use audit::PostgresAuditLog;
 pub use connect::Address;
 pub use listen::Hints;
 pub use resealing::census;
@@ -124,6 +127,8 @@ struct Shared {
     ids: Ids,
     /// Names this replica while it is open.
     holder: Uuid,
+    /// What is added to the numbers of transactions in the audit log.
+    audit_base: i64,
     held: Held,
     ready: Ready,
     to_tell: Arc<ToTell>,
@@ -155,11 +160,12 @@ impl PostgresStore {
         let readers = Connections::new(&options.address, READERS, READ)?;
         let connection = writers.get().await?;
         let ready = async {
-            schema::migrate(&connection).await?;
+            let base = schema::migrate(&connection).await?;
             schema::check_vault(&connection, &options.vault).await?;
-            resealing::register(&connection, &options.vault).await
+            resealing::register(&connection, &options.vault).await?;
+            Ok(base)
         };
-        ready.await.map_err(|failed| failed.error)?;
+        let audit_base = ready.await.map_err(|failed: Failed| failed.error)?;
         let last = "(SELECT id FROM deliveries ORDER BY id DESC LIMIT 1) UNION ALL \
             (SELECT id FROM operational_messages ORDER BY id DESC LIMIT 1) ORDER BY id DESC LIMIT 1";
         let last = query_opt(&connection, last, &[])
@@ -172,6 +178,7 @@ impl PostgresStore {
             readers,
             vault: options.vault,
             holder: Uuid::from_bytes(bytes(&*options.random)),
+            audit_base,
             ids: Ids::above(options.random, last),
             held: Held::default(),
             ready: Ready::default(),
@@ -248,26 +255,11 @@ impl Store for PostgresStore {
     }
 
     async fn replan(&self, now: Timestamp) -> Result<usize, StoreError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let connection = self.shared.writers.get().await?;
-            let done = settled(connection, async |connection| {
-                let transaction = connection.transaction();
-                let replanned = replan::replan(&transaction, now).await?;
-                transaction.commit().await?;
-                Ok(replanned)
-            });
-            match done.await {
-                Err(failed) if failed.again && tries < TRIES => {}
-                done => return done.map_err(|failed| failed.error),
-            }
-        }
+        replan::replan(&self.shared, now).await
     }
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
-        let done = purge::purge(&self.shared, &what).await;
-        done.map_err(|failed| failed.error)
+        Ok(purge::purge(&self.shared, &what).await?)
     }
 
     async fn erase(&self, what: Erase) -> Result<Erased, StoreError> {
@@ -287,14 +279,7 @@ impl Store for PostgresStore {
         &self,
         request: OperationalRequest,
     ) -> Result<OperationalDue, StoreError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match operational::due(&self.shared, &request).await {
-                Err(failed) if failed.again && tries < TRIES => {}
-                done => return done.map_err(|failed| failed.error),
-            }
-        }
+        operational::due(&self.shared, &request).await
     }
 
     async fn record_operational(
@@ -450,6 +435,20 @@ impl Store for PostgresStore {
     async fn key(&self, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
         self.read(async |on, _| Ok(read::keys(on, Some(id)).await?.pop()))
             .await
+    }
+
+    async fn audited(
+        &self,
+        filter: AuditFilter,
+        before: Option<AuditKey>,
+        limit: u32,
+    ) -> Result<Audited, StoreError> {
+        self.read(async |on, _| audit::audited(on, &filter, before, limit).await)
+            .await
+    }
+
+    async fn link_audit(&self, now: Timestamp) -> Result<AuditLinked, StoreError> {
+        Ok(audit::link(&self.shared, now).await?)
     }
 
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
-    Shared,
+    Shared, TRIES,
     connect::Failed,
     connection::{Connection, Transaction, execute, query, query_opt, settled},
     read::Select,
@@ -179,7 +179,21 @@ async fn fill(
 
 /// Tells what was gathered in the windows that are over, and says what to send now. What one replica was given, no other
 /// gets while its lease lasts.
-pub async fn due(shared: &Shared, request: &OperationalRequest) -> Result<OperationalDue, Failed> {
+pub async fn due(
+    shared: &Shared,
+    request: &OperationalRequest,
+) -> Result<OperationalDue, StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match try_due(shared, request).await {
+            Err(failed) if failed.again && tries < TRIES => {}
+            done => return done.map_err(|failed| failed.error),
+        }
+    }
+}
+
+async fn try_due(shared: &Shared, request: &OperationalRequest) -> Result<OperationalDue, Failed> {
     let connection = shared.writers.get().await?;
     settled(connection, async |connection| {
         if let Some(next) = quiet_until(connection, request.now).await? {

@@ -20,6 +20,7 @@ use crate::{
     id::{ApplicationId, EnterpriseId, KeyId, WebhookId},
     store::{
         CommitError, NewWebhook, Noun, WebhookPatch, Written,
+        audit::Before,
         credentials::{seal_authentication, seal_certificate},
         sealed::{seal_headers, seal_secrets, seal_url},
     },
@@ -33,6 +34,10 @@ pub async fn put_enterprise(
     name: &str,
     at: Timestamp,
 ) -> Outcome {
+    let find = "SELECT name FROM enterprises WHERE id = $1 FOR NO KEY UPDATE";
+    let found = query_opt(alone.on, find, &[&id.0]).await?;
+    let former = found.map(|row| rows::get(&row, 0)).transpose()?;
+    alone.before = former.map(Before::Name);
     // A row that this transaction has inserted has no transaction that changed it.
     let sql = format!(
         "INSERT INTO enterprises AS e (id, name, created_ms) VALUES ($1, $2, $3) \
@@ -69,6 +74,10 @@ pub async fn create_application(
 }
 
 pub async fn rename_application(alone: &mut Alone<'_>, id: ApplicationId, name: &str) -> Outcome {
+    let find = "SELECT name FROM applications WHERE id = $1 FOR NO KEY UPDATE";
+    let found = query_opt(alone.on, find, &[&id.0]).await?;
+    let former = found.map(|row| rows::get(&row, 0)).transpose()?;
+    alone.before = former.map(Before::Name);
     let sql = format!(
         "UPDATE applications SET name = $2 WHERE id = $1 RETURNING {}",
         rows::NAMED
@@ -108,6 +117,7 @@ pub async fn update_webhook(
     if if_revision.is_some_and(|revision| revision != webhook.revision) {
         return Err(Stop::Refused(CommitError::Changed));
     }
+    alone.before = Some(Before::Webhook(Box::new(webhook.clone())));
     patch.clone().apply_to(&mut webhook);
     rewrite_webhook(alone, webhook).await
 }
@@ -127,7 +137,8 @@ pub async fn rotate_secret(
 /// What it had still to send is discarded. Its claims end before, so that records do not wait for this, and after: a
 /// claim may have been under way.
 pub async fn delete_webhook(alone: &mut Alone<'_>, id: WebhookId, at: Timestamp) -> Outcome {
-    lock_webhook(alone, id).await?;
+    let webhook = lock_webhook(alone, id).await?;
+    alone.before = Some(Before::Webhook(Box::new(webhook)));
     let at = to_ms(at);
     let end_claims = "DELETE FROM claims WHERE webhook_id = $1";
     execute(alone.on, end_claims, &[&id.0]).await?;
@@ -192,10 +203,14 @@ pub async fn create_key(alone: &mut Alone<'_>, key: &ApiKey) -> Outcome {
 }
 
 pub async fn delete_key(alone: &mut Alone<'_>, id: KeyId) -> Outcome {
-    match execute(alone.on, "DELETE FROM api_keys WHERE id = $1", &[&id.0]).await? {
-        0 => Err(missing(Noun::Key, id.0)),
-        _ => Ok(Written::Deleted),
-    }
+    let sql = format!(
+        "DELETE FROM api_keys WHERE id = $1 RETURNING {}",
+        rows::API_KEY
+    );
+    let row = query_opt(alone.on, &sql, &[&id.0]).await?;
+    let row = row.ok_or_else(|| missing(Noun::Key, id.0))?;
+    alone.before = Some(Before::Key(Box::new(rows::api_key(&row)?)));
+    Ok(Written::Deleted)
 }
 
 pub async fn rotate_key(

@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 
 use super::{
+    Shared, TRIES,
     connect::Failed,
-    connection::{Transaction, execute},
+    connection::{Transaction, execute, settled},
 };
 use crate::{
     clock::to_ms,
     domain::health::{FIRST_OPEN, LONGEST_OPEN},
+    store::StoreError,
 };
 
 /// How far the clocks of replicas may be apart. What was planned by a clock that is ahead by less is left as it is: it
@@ -49,7 +51,25 @@ const CIRCUITS: &str = "UPDATE webhooks SET open_until_ms = $1 \
     WHERE open_until_ms IS NOT NULL AND open_until_ms > $2";
 
 /// Moves what was planned by a clock that had gone further. Says how many deliveries that were.
-pub async fn replan(on: &Transaction<'_>, now: Timestamp) -> Result<usize, Failed> {
+pub async fn replan(shared: &Shared, now: Timestamp) -> Result<usize, StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let connection = shared.writers.get().await?;
+        let done = settled(connection, async |connection| {
+            let transaction = connection.transaction();
+            let replanned = move_plans(&transaction, now).await?;
+            transaction.commit().await?;
+            Ok(replanned)
+        });
+        match done.await {
+            Err(failed) if failed.again && tries < TRIES => {}
+            done => return done.map_err(|failed| failed.error),
+        }
+    }
+}
+
+async fn move_plans(on: &Transaction<'_>, now: Timestamp) -> Result<usize, Failed> {
     let now = to_ms(now);
     let replanned = execute(on, PLANS, &[&now, &CLOCKS_DIFFER_MS]).await?;
     execute(on, PAUSES, &[&now, &CLOCKS_DIFFER_MS]).await?;

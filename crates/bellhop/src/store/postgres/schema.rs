@@ -1,6 +1,7 @@
 //! Bringing the schema up to date.
 
 use super::{
+    audit,
     connect::Failed,
     connection::{Ask, Connection, Transaction, batch, execute, query, query_opt},
 };
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1. Twins of those of the embedded database.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("../../../../../migrations/postgres/0001_initial.sql"),
     include_str!("../../../../../migrations/postgres/0002_retention.sql"),
     include_str!("../../../../../migrations/postgres/0003_operational_messages.sql"),
@@ -29,16 +30,20 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("../../../../../migrations/postgres/0013_resealing.sql"),
     include_str!("../../../../../migrations/postgres/0014_sign_ins.sql"),
     include_str!("../../../../../migrations/postgres/0015_credentials.sql"),
+    include_str!("../../../../../migrations/postgres/0016_audit.sql"),
 ];
 
 /// Names the lock under which replicas migrate one after the other. Any number; this one spells "bellhop".
 const MIGRATION_LOCK: i64 = 0x62_65_6c_6c_68_6f_70;
 
-/// Migrates, in one transaction, while no other replica does. A newer schema is refused.
-pub async fn migrate(connection: &Connection) -> Result<(), Failed> {
+/// Migrates, in one transaction, while no other replica does. A newer schema is refused. Answers with the base of the
+/// audit log's transactions.
+pub async fn migrate(connection: &Connection) -> Result<i64, Failed> {
     let transaction = connection.transaction();
     bring_up_to_date(&transaction).await?;
-    transaction.commit().await
+    let base = audit::settle_base(&transaction).await?;
+    transaction.commit().await?;
+    Ok(base)
 }
 
 /// The same in a transaction that goes on. No other replica opens the database before it has ended.

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{batch::Batch, health, lifecycle, registry, replays, rows, sign_ins};
+use super::{audit, batch::Batch, health, lifecycle, registry, replays, rows, sign_ins};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
+        audit::Fact,
         delivery::{Delivery, DeliveryState},
         retry::later,
     },
     id::DeliveryId,
-    store::{Answer, Commit, CommitError, Noun, Receipt, Remember, Write, Written},
+    store::{
+        Answer, Commit, CommitError, Noun, Receipt, Remember, Shown, Write, Written,
+        audit::{Before, fact},
+    },
     vault::{Place, Vault},
 };
 
@@ -22,26 +26,41 @@ pub struct Apply<'a> {
     pub connection: &'a Connection,
     pub vault: &'a Vault,
     pub batch: &'a mut Batch,
+    /// What the write has found, if the audit log says what became of it.
+    pub before: Option<Before>,
 }
 
 impl Apply<'_> {
     /// Applies one write, with its idempotency record.
     pub fn commit(&mut self, commit: &Commit) -> Result<Receipt, CommitError> {
-        if let Some(answer) = self.remembered(commit)? {
+        if let Some(remember) = &commit.remember
+            && let Some(answer) = self.remembered(remember, commit.at)?
+        {
+            self.note(commit, (remember.shows)(&answer).map(Shown::again))?;
             return Ok(Receipt::Repeated(answer));
         }
         let (written, due) = self.write(commit)?;
         if let Some(remember) = &commit.remember {
             self.remember(remember, &written)?;
         }
+        let fact = fact(&commit.write, &written, self.before.take());
+        self.note(commit, fact)?;
         Ok(Receipt::Done { written, due })
+    }
+
+    fn note(&mut self, commit: &Commit, fact: Option<Fact>) -> Result<(), CommitError> {
+        match fact {
+            Some(fact) => audit::note(self.connection, self.batch, fact, commit.at, &commit.by)
+                .map_err(database),
+            None => Ok(()),
+        }
     }
 
     fn write(
         &mut self,
         commit: &Commit,
     ) -> Result<(Written, Vec<crate::id::WebhookId>), CommitError> {
-        // The first two say what they make due, the next two make nothing due. All others are rare: what lies ready is read
+        // The first two say what they make due, the next three make nothing due. All others are rare: what lies ready is read
         // again after them.
         if !matches!(
             commit.write,
@@ -49,6 +68,7 @@ impl Apply<'_> {
                 | Write::Command { .. }
                 | Write::NoteKeyUses(_)
                 | Write::SignIn(_)
+                | Write::Note(_)
         ) {
             self.batch.ready.forget_all();
             self.batch.claims.doubt();
@@ -101,6 +121,7 @@ impl Apply<'_> {
             Write::RotateKey { id, to } => registry::rotate_key(self, *id, *to, at).map(alone),
             Write::NoteKeyUses(uses) => registry::note_key_uses(self, uses).map(alone),
             Write::SignIn(write) => sign_ins::write(self, write, at).map(alone),
+            Write::Note(_) => Ok(alone(Written::Noted)),
         }
     }
 
@@ -236,16 +257,17 @@ impl Apply<'_> {
         )
     }
 
-    fn remembered(&self, commit: &Commit) -> Result<Option<Answer>, CommitError> {
-        let Some(remember) = &commit.remember else {
-            return Ok(None);
-        };
+    fn remembered(
+        &self,
+        remember: &Remember,
+        at: jiff::Timestamp,
+    ) -> Result<Option<Answer>, CommitError> {
         let found = self
             .connection
             .prepare_cached("SELECT fingerprint, answer_sealed FROM idempotency WHERE key = ?1 AND until_ms > ?2")
             .and_then(|mut select| {
                 select
-                    .query_row(params![remember.key, to_ms(commit.at)], |row| {
+                    .query_row(params![remember.key, to_ms(at)], |row| {
                         Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?))
                     })
                     .optional()

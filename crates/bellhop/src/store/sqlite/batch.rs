@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{claims::Claims, purge::Walks, ready::Ready, rows, values::text};
+use super::{audit::Linking, claims::Claims, purge::Walks, ready::Ready, rows, values::text};
 use crate::{
     clock::from_ms,
     domain::{
@@ -42,6 +42,8 @@ pub struct Batch {
     pub backfilled: HashSet<WebhookId>,
     /// Claims recorded in this transaction: no longer held once it is durable.
     pub recorded: HashSet<DeliveryId>,
+    /// Where the chain of the audit log stands.
+    pub linking: Linking,
 }
 
 /// The webhooks of each application.
@@ -75,7 +77,12 @@ pub struct Counts([i64; 4]);
 const MAX_CACHED: usize = 20_000;
 
 impl Batch {
-    pub fn new(ids: Ids, destinations: Arc<[Destination]>, backfilled: HashSet<WebhookId>) -> Self {
+    pub fn new(
+        ids: Ids,
+        destinations: Arc<[Destination]>,
+        backfilled: HashSet<WebhookId>,
+        linking: Linking,
+    ) -> Self {
         Self {
             ids,
             destinations,
@@ -89,6 +96,7 @@ impl Batch {
             dropped: Vec::new(),
             backfilled,
             recorded: HashSet::new(),
+            linking,
         }
     }
 
@@ -102,6 +110,7 @@ impl Batch {
             self.ready.forget(webhook);
         }
         self.ready.committed();
+        self.linking.committed();
         self.counts = Counts::default();
     }
 
@@ -110,6 +119,7 @@ impl Batch {
         self.recorded.clear();
         self.dropped.clear();
         self.ready.forget_all();
+        self.linking.rolled_back();
         self.counts = Counts::default();
         self.walks = Walks::default();
         self.subscriptions.0.clear();

@@ -5,15 +5,16 @@ use std::collections::{HashMap, hash_map::Entry};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{batch::Batch, operational::Telling};
+use super::{audit, batch::Batch, operational::Telling};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
+        audit::By,
         delivery::{Delivery, WebhookEffect},
         health::{Health, Observed},
     },
     id::WebhookId,
-    store::{Attempted, StoreError},
+    store::{Attempted, StoreError, audit::disabled},
     vault::Vault,
 };
 
@@ -63,6 +64,11 @@ pub fn affect_webhook(
             )?
             .execute(params![id, reason])?;
         batch.webhooks.forget(id);
+        let of = connection
+            .prepare_cached("SELECT application_id FROM webhooks WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))?;
+        let fact = disabled(id, of, reason);
+        audit::note(connection, batch, fact, attempted.at, &By::system())?;
     }
     // The one place where it is known, inside the transaction that makes it durable, what people must learn.
     let mut telling = Telling {

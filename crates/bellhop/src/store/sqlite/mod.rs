@@ -18,10 +18,11 @@ use self::{
     writer::{Request, Writer},
 };
 use super::{
-    Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase, Erased, Fence,
-    IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page,
-    Purge, Purged, Receipt, Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection,
-    Standing, Stats, Store, StoreError, StoredMessage, WebhookClaims,
+    Attempted, AuditFilter, AuditKey, AuditLinked, Audited, ClaimRequest, Commit, CommitError,
+    Counted, DeliveryFilter, Erase, Erased, Fence, IntegrationFilter, MessageBody,
+    OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged, Receipt,
+    Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection, Standing, Stats, Store,
+    StoreError, StoredMessage, WebhookClaims,
     access_memory::{AccessMemory, Remembered},
 };
 use crate::{
@@ -41,6 +42,7 @@ use crate::{
 
 mod ahead;
 mod apply;
+mod audit;
 mod backfill;
 mod batch;
 mod claims;
@@ -67,6 +69,7 @@ mod sign_ins;
 mod values;
 mod writer;
 
+pub use audit::SqliteAuditLog;
 pub use moved::Mark;
 pub use resealing::census;
 pub use schema::StoreObserver;
@@ -108,6 +111,7 @@ impl SqliteStore {
         resealing::check_vault(&connection, &options.vault)?;
         let last = schema::last_id(&connection)?;
         let backfilled = schema::backfilled(&connection)?;
+        let linking = audit::Linking::read(&connection)?;
         let access = Arc::new(AccessMemory::default());
         let log = Log::of(&connection);
         let writer = Writer {
@@ -118,6 +122,7 @@ impl SqliteStore {
                 Ids::above(options.random, last),
                 options.destinations.into(),
                 backfilled,
+                linking,
             ),
             access: access.clone(),
             observer: options.observer,
@@ -381,6 +386,26 @@ impl Store for SqliteStore {
         self.readers
             .read(move |on, _| Ok(read::keys(on, Some(id))?.pop()))
             .await
+    }
+
+    async fn audited(
+        &self,
+        filter: AuditFilter,
+        before: Option<AuditKey>,
+        limit: u32,
+    ) -> Result<Audited, StoreError> {
+        self.readers
+            .read(move |on, _| audit::audited(on, &filter, before, limit))
+            .await
+    }
+
+    /// The commits have done it.
+    async fn link_audit(&self, _: Timestamp) -> Result<AuditLinked, StoreError> {
+        let chain = self.readers.read(|on, _| audit::head(on)).await?;
+        Ok(AuditLinked {
+            chain,
+            has_more: false,
+        })
     }
 
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {

@@ -323,7 +323,7 @@ pub fn first_id_at(at: Timestamp) -> DeliveryId {
 
 /// An id above each that was made before this moment. The clock may have fallen between two ids, so the
 /// exact test is that of the column; a minute is more than a clock falls.
-fn id_bound_after(at: Timestamp) -> Option<DeliveryId> {
+pub fn id_bound_after(at: Timestamp) -> Option<DeliveryId> {
     Timestamp::from_millisecond(to_ms(at).checked_add(60_000)?)
         .ok()
         .map(first_id_at)

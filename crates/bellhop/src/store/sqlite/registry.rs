@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     apply::{Apply, database},
-    rows,
+    read, rows,
 };
 use crate::{
     clock::to_ms,
@@ -19,6 +19,7 @@ use crate::{
     id::{ApplicationId, EnterpriseId, KeyId, WebhookId},
     store::{
         CommitError, NewWebhook, Noun, WebhookPatch, Written,
+        audit::Before,
         credentials::{seal_authentication, seal_certificate},
     },
     vault::Vault,
@@ -35,7 +36,8 @@ pub fn put_enterprise(
     let sql = format!("SELECT {} FROM enterprises WHERE id = ?1", rows::NAMED);
     let found = one(apply.connection, &sql, id, rows::enterprise)?;
     let is_new = found.is_none();
-    let created = found.map_or(at, |enterprise| enterprise.created);
+    let created = found.as_ref().map_or(at, |enterprise| enterprise.created);
+    apply.before = found.map(|enterprise| Before::Name(enterprise.name));
     execute(
         apply.connection,
         "INSERT OR REPLACE INTO enterprises VALUES (?1, ?2, ?3)",
@@ -86,6 +88,7 @@ pub fn rename_application(apply: &mut Apply<'_>, id: ApplicationId, name: &str) 
         "UPDATE applications SET name = ?2 WHERE id = ?1",
         params![id, name],
     )?;
+    apply.before = Some(Before::Name(found.name.clone()));
     Ok(Written::Application(Application {
         name: name.to_owned(),
         ..found
@@ -125,6 +128,7 @@ pub fn update_webhook(
     if if_revision.is_some_and(|revision| revision != webhook.revision) {
         return Err(CommitError::Changed);
     }
+    apply.before = Some(Before::Webhook(Box::new(webhook.clone())));
     patch.clone().apply_to(&mut webhook);
     write_webhook(apply, &webhook)?;
     Ok(Written::Webhook(Box::new(webhook)))
@@ -173,6 +177,7 @@ pub fn delete_webhook(apply: &mut Apply<'_>, id: WebhookId, at: Timestamp) -> Ou
         .moved_many(DeliveryState::Pending, DeliveryState::Discarded, discarded);
     apply.batch.forget_webhook(id, webhook.application_id);
     apply.batch.dropped.push(id);
+    apply.before = Some(Before::Webhook(Box::new(webhook)));
     Ok(Written::Deleted)
 }
 
@@ -214,17 +219,18 @@ pub fn create_key(apply: &mut Apply<'_>, key: &ApiKey) -> Outcome {
 }
 
 pub fn delete_key(apply: &mut Apply<'_>, id: KeyId) -> Outcome {
-    match execute(
+    let found = read::keys(apply.connection, Some(id))?.pop();
+    let found = found.ok_or(CommitError::NotFound {
+        noun: Noun::Key,
+        id: id.0,
+    })?;
+    execute(
         apply.connection,
         "DELETE FROM api_keys WHERE id = ?1",
         params![id],
-    )? {
-        0 => Err(CommitError::NotFound {
-            noun: Noun::Key,
-            id: id.0,
-        }),
-        _ => Ok(Written::Deleted),
-    }
+    )?;
+    apply.before = Some(Before::Key(Box::new(found)));
+    Ok(Written::Deleted)
 }
 
 pub fn rotate_key(apply: &mut Apply<'_>, id: KeyId, to: KeyRotation, at: Timestamp) -> Outcome {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
@@ -28,6 +28,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("../../../../../migrations/sqlite/0013_resealing.sql"),
     include_str!("../../../../../migrations/sqlite/0014_sign_ins.sql"),
     include_str!("../../../../../migrations/sqlite/0015_credentials.sql"),
+    include_str!("../../../../../migrations/sqlite/0016_audit.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.
@@ -78,16 +79,19 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     made.map(drop).map_err(failed)
 }
 
-/// The greatest id of a delivery or of an operational message, zero if there is none.
+/// The greatest id of a delivery, of an operational message or of an entry of the audit log, zero if there is none.
 pub fn last_id(connection: &Connection) -> Result<uuid::Uuid, StoreError> {
     let last = |sql| -> rusqlite::Result<Option<DeliveryId>> {
         connection.query_row(sql, [], |row| row.get(0))
     };
     let delivery = last("SELECT MAX(id) FROM deliveries")?;
     let operational = last("SELECT MAX(id) FROM operational_messages")?;
+    let noted = super::audit::last_id(connection)?;
     Ok(delivery
         .max(operational)
-        .map_or(uuid::Uuid::nil(), |id| id.0))
+        .map(|id| id.0)
+        .max(noted)
+        .unwrap_or_default())
 }
 
 /// The webhooks that a backfill was ever started for.

@@ -207,6 +207,7 @@ impl Writer {
                         connection: &self.connection,
                         vault: &self.vault,
                         batch: &mut self.batch,
+                        before: None,
                     };
                     match apply.commit(commit) {
                         Err(CommitError::Store(error)) => return Err(error),
@@ -247,6 +248,7 @@ impl Writer {
             });
         }
         self.batch.counts.write(&self.connection)?;
+        self.batch.linking.link(&self.connection)?;
         fault_point!("commit-before");
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         fault_point!("commit-after");

@@ -78,6 +78,7 @@ async fn a_key_that_another_process_made_is_found_within_a_second() {
     let commit = Commit {
         at: key.created,
         write: Write::CreateKey(Box::new(key)),
+        by: bellhop::domain::audit::By::system(),
         remember: None,
     };
     app.store.commit(commit).await.unwrap();
@@ -245,6 +246,7 @@ async fn what_another_replica_ends_opens_nothing_a_second_later() {
     let commit = Commit {
         at: app.api.lifecycle().now(),
         write: Write::DeleteKey { id },
+        by: bellhop::domain::audit::By::system(),
         remember: None,
     };
     app.store.commit(commit).await.unwrap();

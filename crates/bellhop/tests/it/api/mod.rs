@@ -1,6 +1,7 @@
 //! The API, from its routes to a real store.
 
 mod access;
+mod audit;
 mod bulk_replays;
 mod examples;
 mod idempotency;

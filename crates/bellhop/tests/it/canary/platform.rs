@@ -256,6 +256,7 @@ impl Platform {
             "replays",
             "keys",
             "operational-messages",
+            "audit",
         ] {
             self.read_list(&format!("/v1/{list}"), seen).await;
         }

@@ -64,7 +64,11 @@ impl Desk {
     }
 
     async fn link(&self, scope: Scope) -> String {
-        let text = self.state.link(scope).await.unwrap();
+        let text = self
+            .state
+            .link(scope, bellhop::domain::audit::By::system())
+            .await
+            .unwrap();
         format!("{LINK_PATH}{}", text.expose())
     }
 

@@ -161,6 +161,7 @@ async fn connections_that_fell_silent_are_given_up_together() {
             .commit(Commit {
                 at,
                 write,
+                by: bellhop::domain::audit::By::system(),
                 remember,
             })
             .await

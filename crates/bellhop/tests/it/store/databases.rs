@@ -1,6 +1,10 @@
 //! The databases that must hold the contract.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bellhop::{
     domain::operational::Destination,
@@ -111,6 +115,11 @@ impl Sqlite {
             destinations: Destination::ALL.to_vec(),
             observer: Arc::new(Unobserved),
         })
+    }
+
+    /// Where the database is.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("bellhop.db")
     }
 
     /// Closes it; its folder stays.

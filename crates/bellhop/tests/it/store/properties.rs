@@ -166,6 +166,7 @@ impl<D: Database> Pair<D> {
         let [one, other] = writes.map(|write| Commit {
             at: self.steps.now(),
             write,
+            by: bellhop::domain::audit::By::system(),
             remember: self.steps.remember(step),
         });
         let one = self.database.store().commit(one).await;

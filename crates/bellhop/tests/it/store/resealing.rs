@@ -90,6 +90,7 @@ impl Filled {
             key: [3; 32],
             fingerprint: [4; 32],
             until: world.now() + Duration::from_hours(24),
+            shows: |_| None,
             render: Arc::new(|_| Answer(b"shown once".to_vec())),
         };
         let write = Write::PutEnterprise {

@@ -6,6 +6,7 @@ use bellhop::{
     clock::Clock as _,
     domain::{
         access_token,
+        audit::AuditSubject,
         cause::Cause,
         delivery::{Next, Outcome, Tried, WebhookEffect, decide},
         integration::{Command, NewIntegration},
@@ -14,7 +15,7 @@ use bellhop::{
         webhook::{ActionFilter, WebhookState},
     },
     id::{ApplicationId, DeliveryId, EnterpriseId, Ids, IntegrationId, WebhookId},
-    store::{Answer, Claim, NewWebhook, Remember, WebhookPatch, Write, Written},
+    store::{Answer, Claim, NewWebhook, Remember, Shown, WebhookPatch, Write, Written},
 };
 use bellhop_webhook::{Action, Profile, Service};
 use jiff::Timestamp;
@@ -294,6 +295,14 @@ impl Steps {
             key: [key % 3; 32],
             fingerprint: [command % 2; 32],
             until: self.now() + Duration::from_secs(20),
+            shows: |_| {
+                Some(Shown {
+                    secret: "AccessToken",
+                    subject: AuditSubject::Integration,
+                    id: Uuid::nil(),
+                    application_id: None,
+                })
+            },
             render: Arc::new(|written| Answer(format!("{written:?}").into_bytes())),
         })
     }

@@ -6,6 +6,7 @@ use bellhop::{
     clock::Clock as _,
     domain::{
         access_token,
+        audit::{AuditEntry, By},
         cause::Cause,
         delivery::{
             Attempt, Delivery, Next, Outcome, Response, Timings, Tried, WebhookEffect, decide,
@@ -17,8 +18,9 @@ use bellhop::{
     },
     id::{ApplicationId, EnterpriseId, Ids, IntegrationId, WebhookId},
     store::{
-        Attempted, Claim, ClaimRequest, Commit, CommitError, DeliveryFilter, NewWebhook, Page,
-        Receipt, Recorded, Remember, Store, Want, WebhookClaims, WebhookPatch, Write, Written,
+        Attempted, AuditFilter, AuditLinked, Claim, ClaimRequest, Commit, CommitError,
+        DeliveryFilter, NewWebhook, Page, Receipt, Recorded, Remember, Store, Want, WebhookClaims,
+        WebhookPatch, Write, Written,
     },
 };
 use bytes::Bytes;
@@ -93,9 +95,43 @@ impl<D: Database> World<D> {
         let commit = Commit {
             at,
             write,
+            by: By::system(),
             remember,
         };
         self.store().commit(commit).await
+    }
+
+    /// Commits what somebody asked for.
+    pub async fn write_by(&self, write: Write, by: By) {
+        let commit = Commit {
+            at: self.now(),
+            write,
+            by,
+            remember: None,
+        };
+        self.store().commit(commit).await.unwrap();
+    }
+
+    /// The audit log, oldest first.
+    pub async fn audited(&self) -> Vec<AuditEntry> {
+        let store = self.store();
+        let all = store.audited(AuditFilter::default(), None, 1000).await;
+        let mut entries = all.unwrap().entries;
+        entries.reverse();
+        entries
+    }
+
+    /// Links all that there is in the audit log. On a cluster, what others do in other databases may hold it up.
+    pub async fn link_all(&self) -> AuditLinked {
+        let entries = self.audited().await.len() as u64;
+        for _ in 0..10_000 {
+            let linked = self.store().link_audit(self.now()).await.unwrap();
+            if linked.chain.position == entries {
+                return linked;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{entries} entries were not linked");
     }
 
     /// Commits what must not be refused.

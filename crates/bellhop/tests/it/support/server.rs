@@ -108,6 +108,20 @@ impl Server {
         answer.unwrap_or_else(|| panic!("no answer to {path}\n{}", self.log()))
     }
 
+    /// The operator asks, beside others; nobody knows what came of it.
+    pub fn asking(&self, method: Method, path: &str) -> impl Future<Output = ()> + 'static {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
+            .body(Full::default())
+            .unwrap();
+        let asked = self.client.request(request);
+        async move {
+            let _ = asked.await;
+        }
+    }
+
     async fn try_ask(
         &self,
         method: Method,
@@ -270,6 +284,20 @@ impl Server {
     /// Where its database and its keys are.
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Runs another command on its data.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Output {
+        let settings = self.settings.iter().map(|(name, value)| (name, value));
+        Command::new(env!("CARGO_BIN_EXE_bellhop"))
+            .args(arguments)
+            .env_clear()
+            .env("BELLHOP_DATA_DIR", self.folder.path().join("data"))
+            .envs(settings)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// What it printed.

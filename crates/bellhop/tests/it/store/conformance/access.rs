@@ -88,6 +88,7 @@ pub async fn a_command_nobody_waits_for_counts<D: Database>(world: World<D>) {
             command: Command::Disable,
             requestor: None,
         },
+        by: bellhop::domain::audit::By::system(),
         remember: None,
     };
     let asked = tokio::time::timeout(Duration::ZERO, store.commit(commit));

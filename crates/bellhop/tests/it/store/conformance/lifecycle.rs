@@ -354,6 +354,7 @@ pub async fn commands_at_once_have_gapless_sequences<D: Database>(world: World<D
                 },
                 requestor: None,
             },
+            by: bellhop::domain::audit::By::system(),
             remember: None,
         };
         let store = world.store();

@@ -1,6 +1,7 @@
 //! What every database must do, operation by operation. Each case gets a fresh one.
 
 pub mod access;
+pub mod auditing;
 pub mod backfilling;
 pub mod claiming;
 pub mod erasing;
@@ -204,6 +205,17 @@ macro_rules! conformance {
                     what_is_unknown_is_known_once_it_is_created,
                     a_command_nobody_waits_for_counts,
                     nobody_sees_what_was_before_an_answer,
+                ]
+                auditing: [
+                    each_change_leaves_one_entry,
+                    an_entry_says_who_and_what_and_no_secret,
+                    what_changes_nothing_leaves_nothing,
+                    a_secret_that_is_shown_again_is_noted,
+                    the_server_notes_what_it_disables,
+                    entries_are_filtered,
+                    entries_are_paged_newest_first,
+                    a_question_that_fits_little_ends,
+                    all_is_linked_and_there_after_reopening,
                 ]
                 reading: [
                     integrations_are_filtered,

@@ -26,6 +26,7 @@ fn remember(key: u8, fingerprint: u8, until: Timestamp) -> Remember {
         key: [key; 32],
         fingerprint: [fingerprint; 32],
         until,
+        shows: |_| None,
         render: Arc::new(|written| {
             let number = RENDERED.fetch_add(1, Ordering::Relaxed);
             Answer(format!("{number} {written:?}").into_bytes())
@@ -148,6 +149,7 @@ pub async fn the_same_request_at_once_is_done_once<D: Database>(world: World<D>)
         let commit = Commit {
             at: world.now(),
             write: create(&world),
+            by: bellhop::domain::audit::By::system(),
             remember: Some(remember(1, 1, until)),
         };
         let store = world.store();

@@ -6,6 +6,7 @@ use bellhop::{
     domain::{
         access_token::{TokenHash, generate},
         api_key::{ApiKey, KeyRotation, Scope},
+        audit::{Actor, By},
         authentication::{Authentication, ClientCertificate},
         delivery::{Attempt, DeliveryState, Next, Timings, WebhookEffect},
         integration::{Command, NewIntegration},
@@ -14,7 +15,7 @@ use bellhop::{
         signatures::{Signature, SignatureChoice, Signatures},
         webhook::WebhookState,
     },
-    id::{IntegrationId, WebhookId},
+    id::{IntegrationId, KeyId, WebhookId},
     store::{
         Answer, Attempted, Erase, OperationalRequest, Purge, Remember, Selection, WebhookPatch,
         Write,
@@ -23,6 +24,7 @@ use bellhop::{
 use bellhop_webhook::{Profile, Requestor, Service};
 use jiff::Timestamp;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::{
     store::{
@@ -48,8 +50,26 @@ pub async fn filled() -> (TempDir, Timestamp) {
     runs_on(&world).await;
     tells_the_operator(&world).await;
     remembers(&world).await;
+    is_audited(&world).await;
     let at = world.now();
     (world.database.close().await, at)
+}
+
+/// Somebody whom the audit log knows did something.
+async fn is_audited(world: &World<Sqlite>) {
+    let by = By {
+        actor: Actor::Key {
+            id: KeyId(Uuid::from_u128(7)),
+            name: "Schlüssel".into(),
+        },
+        from: Some("2001:db8::7".parse().unwrap()),
+        request_id: Some("req_1".into()),
+    };
+    let write = Write::RenameApplication {
+        id: world.application,
+        name: "Buchung".into(),
+    };
+    world.write_by(write, by).await;
 }
 
 fn every_setting() -> WebhookPatch {
@@ -358,6 +378,7 @@ pub fn remember(now: Timestamp) -> Remember {
         key: [5; 32],
         fingerprint: [6; 32],
         until: now + Duration::from_hours(24),
+        shows: |_| None,
         render: Arc::new(|_| Answer(b"the answer of then".to_vec())),
     }
 }

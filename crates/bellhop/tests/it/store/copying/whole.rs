@@ -75,6 +75,7 @@ async fn every_row_and_every_answer_is_the_same() {
             id: EnterpriseId(uuid::Uuid::nil()),
             name: "Another".into(),
         },
+        by: bellhop::domain::audit::By::system(),
         remember: Some(remember(now)),
     };
     match store.commit(repeated).await.unwrap() {

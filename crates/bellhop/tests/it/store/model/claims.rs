@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use bellhop::{
     domain::{
+        audit::By,
         delivery::{DeliveryState, Next, WebhookEffect},
         health::{Circuit, Diagnosis, Observed},
         webhook::{Webhook, WebhookState},
     },
     id::{DeliveryId, IntegrationId, WebhookId},
-    store::{Attempted, Claim, Fence, Recorded, Selection, Want, WebhookClaims},
+    store::{Attempted, Claim, Fence, Recorded, Selection, Want, WebhookClaims, audit::disabled},
 };
 use jiff::Timestamp;
 
@@ -185,11 +186,9 @@ impl State {
         let has_ended = was_pending && delivery.state != DeliveryState::Pending;
         let (webhook, integration) = (delivery.webhook_id, delivery.integration_id);
         kept.attempts.push(attempted.attempt);
-        let affected = self.webhook_mut(webhook).unwrap();
-        affected.health = diagnosis.health;
+        self.webhook_mut(webhook).unwrap().health = diagnosis.health;
         if let Some(reason) = diagnosis.disabled {
-            (affected.state, affected.state_reason) = (WebhookState::Disabled, Some(reason));
-            affected.revision += 1;
+            self.disable(webhook, reason, attempted.at);
         }
         if let Some(WebhookEffect::NotBefore(until)) = attempted.effect {
             self.pause(webhook, until, attempted.at);
@@ -202,6 +201,15 @@ impl State {
                     && other.delivery.next_attempt.is_some()
             });
         Recorded::Done { lane_goes_on }
+    }
+
+    /// The server disables a webhook.
+    fn disable(&mut self, id: WebhookId, reason: String, at: Timestamp) {
+        let webhook = self.webhook_mut(id).unwrap();
+        let fact = disabled(id, webhook.application_id, &reason);
+        (webhook.state, webhook.state_reason) = (WebhookState::Disabled, Some(reason));
+        webhook.revision += 1;
+        self.note_by(fact, at, &By::system());
     }
 
     pub fn due(&self) -> Vec<(WebhookId, Timestamp)> {

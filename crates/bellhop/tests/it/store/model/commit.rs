@@ -10,7 +10,7 @@ use bellhop::{
         webhook::{Webhook, WebhookSecret},
     },
     id::{DeliveryId, WebhookId},
-    store::{Commit, CommitError, Noun, Receipt, Write, Written},
+    store::{Commit, CommitError, Noun, Receipt, Shown, Write, Written, audit::fact},
 };
 use bellhop_webhook::{Profile, Requestor};
 use bytes::Bytes;
@@ -38,12 +38,14 @@ impl State {
             && let Some(before) = self.remembered.get(&remember.key)
             && commit.at < before.until
         {
-            return if before.fingerprint == remember.fingerprint {
-                Ok(Receipt::Repeated(before.answer.clone()))
-            } else {
-                Err(CommitError::KeyReused)
-            };
+            if before.fingerprint != remember.fingerprint {
+                return Err(CommitError::KeyReused);
+            }
+            let answer = before.answer.clone();
+            self.note(commit, (remember.shows)(&answer).map(Shown::again));
+            return Ok(Receipt::Repeated(answer));
         }
+        let before = self.before(&commit.write);
         let (written, due) = self.write(&commit.write, commit.at)?;
         if let Some(remember) = &commit.remember {
             let remembered = Remembered {
@@ -53,6 +55,7 @@ impl State {
             };
             self.remembered.insert(remember.key, remembered);
         }
+        self.note(commit, fact(&commit.write, &written, before));
         Ok(Receipt::Done { written, due })
     }
 
@@ -173,6 +176,7 @@ impl State {
     fn write_key(&mut self, write: &Write, at: Timestamp) -> Result<Written, CommitError> {
         match write {
             Write::CreateKey(key) => self.create_key(key),
+            Write::Note(_) => Ok(Written::Noted),
             Write::DeleteKey { id } => {
                 let key = self.keys.remove(id);
                 key.ok_or(missing(Noun::Key, id.0))

@@ -1,6 +1,7 @@
 //! The contract in the plainest form: maps, one lock, and the domain's own functions. Slow, and easy
 //! to see to be right.
 
+mod audit;
 mod claims;
 mod commit;
 mod erasure;
@@ -23,6 +24,7 @@ use bellhop::{
     domain::{
         access::Access,
         api_key::ApiKey,
+        audit::AuditEntry,
         delivery::{Attempt, Delivery, DeliveryState},
         enterprise::{Application, Enterprise},
         integration::{Integration, NewMessage},
@@ -36,11 +38,11 @@ use bellhop::{
     },
     random::SharedRandom,
     store::{
-        Answer, Attempted, ClaimRequest, Commit, CommitError, Counted, DeliveryFilter, Erase,
-        Erased, Fence, IntegrationFilter, MessageBody, OperationalAttempted, OperationalDue,
-        OperationalRequest, Page, Purge, Purged, Receipt, Recorded, Replay, ReplayCount,
-        ReplayStep, Resealed, Selection, Standing, Stats, Store, StoreError, StoredMessage,
-        WebhookClaims,
+        Answer, Attempted, AuditFilter, AuditKey, AuditLinked, Audited, ClaimRequest, Commit,
+        CommitError, Counted, DeliveryFilter, Erase, Erased, Fence, IntegrationFilter, MessageBody,
+        OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged, Receipt,
+        Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection, Standing, Stats, Store,
+        StoreError, StoredMessage, WebhookClaims,
     },
 };
 use bytes::Bytes;
@@ -76,6 +78,8 @@ struct State {
     destinations: Vec<Destination>,
     operational: BTreeMap<OperationalMessageId, OperationalMessage>,
     windows: BTreeMap<WebhookId, FailureWindow>,
+    /// The audit log, oldest first.
+    noted: Vec<AuditEntry>,
 }
 
 #[derive(Debug)]
@@ -128,6 +132,7 @@ impl ModelStore {
                 destinations: Destination::ALL.to_vec(),
                 operational: BTreeMap::new(),
                 windows: BTreeMap::new(),
+                noted: Vec::new(),
             }),
         }
     }
@@ -411,6 +416,19 @@ impl Store for ModelStore {
 
     async fn key(&self, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
         Ok(self.state().keys.get(&id).cloned())
+    }
+
+    async fn audited(
+        &self,
+        filter: AuditFilter,
+        before: Option<AuditKey>,
+        limit: u32,
+    ) -> Result<Audited, StoreError> {
+        Ok(self.state().audited(&filter, before, limit as usize))
+    }
+
+    async fn link_audit(&self, _: Timestamp) -> Result<AuditLinked, StoreError> {
+        Ok(self.state().linked())
     }
 
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {

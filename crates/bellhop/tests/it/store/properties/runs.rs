@@ -103,6 +103,7 @@ impl<D: Database> Pair<D> {
         let commit = Commit {
             at: self.steps.now(),
             write,
+            by: bellhop::domain::audit::By::system(),
             remember: None,
         };
         match store.commit(commit).await {

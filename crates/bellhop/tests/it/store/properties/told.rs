@@ -3,9 +3,14 @@
 use std::fmt::Debug;
 
 use bellhop::{
-    domain::delivery::Delivery,
+    domain::{
+        audit::{AuditEntry, AuditSubject},
+        delivery::Delivery,
+    },
     id::{DeliveryId, IntegrationId, WebhookId},
-    store::{Claim, CommitError, DeliveryFilter, IntegrationFilter, Receipt, Store, Written},
+    store::{
+        AuditFilter, Claim, CommitError, DeliveryFilter, IntegrationFilter, Receipt, Store, Written,
+    },
 };
 use jiff::Timestamp;
 
@@ -48,6 +53,17 @@ pub fn delivery_told(delivery: &Delivery) -> (Place, String) {
         ..delivery.clone()
     };
     (place, format!("{anonymous:?}"))
+}
+
+/// An entry of the audit log, without its id and that of a delivery.
+fn entry_told(entry: &AuditEntry) -> String {
+    let is_delivery = entry.subject == AuditSubject::Delivery.as_str();
+    let anonymous = AuditEntry {
+        id: uuid::Uuid::nil(),
+        subject_id: entry.subject_id.filter(|_| !is_delivery),
+        ..entry.clone()
+    };
+    format!("{anonymous:?}")
 }
 
 /// An answer without what differs from store to store, and without wording.
@@ -108,6 +124,8 @@ pub async fn everything(store: &dyn Store, now: Timestamp) -> Vec<String> {
             )
         ),
     ];
+    let audited = store.audited(AuditFilter::default(), None, 1000).await;
+    all.extend(audited.unwrap().entries.iter().map(entry_told));
     let operational = store.operational_messages(ALL).await.unwrap();
     all.extend(operational.iter().map(operating::message));
     for integration in &integrations {
