@@ -19,6 +19,7 @@ pub mod feed;
 pub mod fuzzing;
 pub mod id;
 pub mod lifecycle;
+pub mod live;
 pub mod random;
 pub mod store;
 pub mod telemetry;

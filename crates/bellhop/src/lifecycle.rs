@@ -222,6 +222,13 @@ impl Lifecycle {
             match written {
                 Written::Webhook(webhook) => self.feed.tell(Event::Webhook(webhook.id)),
                 Written::Delivery(delivery) => self.feed.tell(Event::Delivery(delivery.id)),
+                Written::Integration {
+                    integration,
+                    changed: true,
+                } => self.feed.tell(Event::Integration {
+                    id: integration.id,
+                    sequence: integration.sequence,
+                }),
                 Written::Replay { .. } => self.feed.wake_replays(),
                 _ => {}
             }

@@ -11,6 +11,7 @@ use super::{
     body::{self},
     callers::Caller,
     checks::Checks,
+    code::Code,
     error::ApiError,
     query::Query,
     state::ApiState,
@@ -61,6 +62,18 @@ impl Call {
             from: self.from,
             request_id: Some(self.request_id.clone()),
         }
+    }
+
+    /// Whether the key opens nothing any more. Who came without one (from a page) is looked after by the page.
+    pub async fn has_ended(&self) -> bool {
+        if !self.headers.contains_key(http::header::AUTHORIZATION) {
+            return false;
+        }
+        let now = self.lifecycle().now();
+        let caller = self.api.callers.identify(&self.headers, self.store(), now);
+        caller
+            .await
+            .is_err_and(|error| error.code() == Code::Unauthorized)
     }
 
     /// The id in the path. What has not the form of an id names nothing.

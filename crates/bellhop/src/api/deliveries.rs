@@ -9,6 +9,7 @@ use super::{
     attempts::{AttemptObject, SentTo},
     cursor::List,
     page::{Items, PageRequest},
+    query::Query,
     times::{UtcMillisecond, second},
 };
 use crate::{
@@ -111,7 +112,35 @@ pub struct DeliveryWithAttempts {
     responses((status = 200, description = "A page.", body = Items<DeliveryObject>)))]
 pub async fn list(call: Call) -> Result<Reply, ApiError> {
     let mut query = call.query(PARAMETERS);
-    let wanted = query.id("ApplicationId");
+    let of = filter(&mut query);
+    let filter = DeliveryFilter {
+        from: query.moment("FromUtc"),
+        to: query.moment("ToUtc"),
+        ..of
+    };
+    let page = PageRequest::read(List::Deliveries, &mut query)?;
+    query.finish()?;
+    let filter = DeliveryFilter {
+        application_id: call.caller.narrow(filter.application_id)?,
+        ..filter
+    };
+    let found = call.store().deliveries(filter, page.page()).await?;
+    Ok(page.reply(found, |each| each.id.0, DeliveryObject::from))
+}
+
+/// Parameters by which deliveries are chosen, but for times.
+pub const FILTER_PARAMETERS: &[&str] = &[
+    "WebhookId",
+    "ApplicationId",
+    "IntegrationId",
+    "EnterpriseId",
+    "Action",
+    "State",
+    "Cause",
+];
+
+/// Which deliveries, by these parameters.
+pub fn filter(query: &mut Query<'_>) -> DeliveryFilter {
     let actions = Action::ALL
         .into_iter()
         .map(|action| (action.as_str(), action));
@@ -119,25 +148,17 @@ pub async fn list(call: Call) -> Result<Reply, ApiError> {
         .into_iter()
         .map(|state| (state.as_str(), state));
     let causes = Cause::ALL.iter().map(|cause| (cause.as_str(), *cause));
-    let filter = DeliveryFilter {
+    DeliveryFilter {
         webhook_id: query.id("WebhookId"),
-        application_id: wanted,
+        application_id: query.id("ApplicationId"),
         integration_id: query.id("IntegrationId"),
         enterprise_id: query.id("EnterpriseId"),
         action: query.one_of("Action", actions),
         state: query.one_of("State", states),
         cause: query.one_of("Cause", causes),
-        from: query.moment("FromUtc"),
-        to: query.moment("ToUtc"),
-    };
-    let page = PageRequest::read(List::Deliveries, &mut query)?;
-    query.finish()?;
-    let filter = DeliveryFilter {
-        application_id: call.caller.narrow(wanted)?,
-        ..filter
-    };
-    let found = call.store().deliveries(filter, page.page()).await?;
-    Ok(page.reply(found, |each| each.id.0, DeliveryObject::from))
+        from: None,
+        to: None,
+    }
 }
 
 /// One delivery with its attempts: what was sent, what came back, how long it took, why it failed.

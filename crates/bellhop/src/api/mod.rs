@@ -32,6 +32,8 @@ mod delivery_commands;
 mod docs;
 mod enterprises;
 mod error;
+mod event_objects;
+mod events;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod idempotency;
@@ -61,6 +63,7 @@ mod reply;
 mod routes;
 mod serve;
 mod state;
+mod streams;
 mod times;
 mod webhook_commands;
 mod webhook_credentials;

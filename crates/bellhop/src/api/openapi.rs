@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 
 use super::{
     ApiError, Reply, applications, audit, deliveries, delivery_commands, enterprises, error,
-    integration_commands, integrations, introspect, keys, messages, openapi_limits,
+    events, integration_commands, integrations, introspect, keys, messages, openapi_limits,
     openapi_messages, operational_messages, probes, public_keys, replays, routes, state::ApiState,
     webhook_commands, webhooks,
 };
@@ -56,6 +56,7 @@ use super::{
         deliveries::get,
         delivery_commands::replay,
         delivery_commands::discard,
+        events::stream,
         replays::start,
         replays::list,
         replays::get,

@@ -15,9 +15,9 @@ use super::{
     code::Code,
     deliveries, delivery_commands, docs, enterprises,
     error::ApiError,
-    integration_commands as commands, integrations, introspect, keys, messages, openapi,
+    events, integration_commands as commands, integrations, introspect, keys, messages, openapi,
     operational_messages, probes, public_keys, replays,
-    serve::{endpoint, public, refuse},
+    serve::{endpoint, public, refuse, streaming},
     state::ApiState,
     webhook_commands, webhooks,
 };
@@ -86,6 +86,8 @@ routes! {
     endpoint GetDelivery            GET    "/v1/deliveries/{Id}"                deliveries::get;
     endpoint ReplayDelivery         POST   "/v1/deliveries/{Id}/replay"         delivery_commands::replay;
     endpoint DiscardDelivery        POST   "/v1/deliveries/{Id}/discard"        delivery_commands::discard;
+
+    streaming StreamEvents          GET    "/v1/events"                         events::stream;
 
     endpoint StartReplay            POST   "/v1/replays"                        replays::start;
     endpoint ListReplays            GET    "/v1/replays"                        replays::list;

@@ -13,7 +13,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
@@ -27,6 +27,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_REQUEST_ID: usize = 128;
+const EVENT_STREAM: &str = "text/event-stream";
 
 type PathParts = Result<RawPathParams, RawPathParamsRejection>;
 
@@ -58,6 +59,38 @@ where
                     Err(error) => Err(error),
                 };
                 visit.end(route, &api, answered)
+            }
+        },
+    )
+}
+
+/// A route that answers callers with a key, bit by bit.
+pub fn streaming<F, Answered>(route: &'static RouteInfo, handler: F) -> MethodRouter<ApiState>
+where
+    F: Fn(Call) -> Answered + Clone + Send + Sync + 'static,
+    Answered: Future<Output = Result<Body, ApiError>> + Send + 'static,
+{
+    on(
+        filter(route),
+        move |State(api): State<ApiState>, path: PathParts, request: Request| {
+            let handler = handler.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let mut visit = Visit::begin(&api, &parts.headers);
+                let admitted = admit(route, &api, &mut visit, parts, &path, body);
+                let answered = match admitted.await {
+                    Ok(call) => handler(call).await,
+                    Err(error) => Err(error),
+                };
+                match answered {
+                    Ok(stream) => {
+                        let head = Reply::of(StatusCode::OK, EVENT_STREAM, Bytes::new());
+                        let mut response = visit.end(route, &api, Ok(head));
+                        *response.body_mut() = stream;
+                        response
+                    }
+                    Err(error) => visit.end(route, &api, Err(error)),
+                }
             }
         },
     )

@@ -3,19 +3,22 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
+
 use super::{
     RetireSecrets, SharedJudge, TestSender, callers::Callers, idempotency::InFlight,
-    rate::KeyRates, refusals::Refusals,
+    rate::KeyRates, refusals::Refusals, streams::Streams,
 };
 use crate::{
     domain::{access_token::TokenHash, audit::By},
     feed::Feed,
     lifecycle::Lifecycle,
+    live::Live,
     store::{CommitError, Store, StoreError, Write},
     telemetry::Metrics,
 };
@@ -27,6 +30,8 @@ pub struct ApiOptions {
     pub lifecycle: Arc<Lifecycle>,
     /// Where commits are announced.
     pub feed: Arc<Feed>,
+    /// Who hands out what happens.
+    pub live: Arc<Live>,
     /// Judges webhooks' URLs.
     pub judge_url: SharedJudge,
     /// Sends test messages.
@@ -69,7 +74,8 @@ pub struct Shared {
     pub(super) callers: Callers,
     pub(super) in_flight: InFlight,
     pub(super) refusals: Refusals,
-    draining: AtomicBool,
+    pub(super) streams: Arc<Streams>,
+    draining: watch::Sender<bool>,
     /// Where the buckets' time begins.
     started: Instant,
     request_prefix: String,
@@ -90,7 +96,8 @@ impl ApiState {
             ),
             in_flight: InFlight::default(),
             refusals: Refusals::default(),
-            draining: AtomicBool::new(false),
+            streams: Arc::default(),
+            draining: watch::Sender::new(false),
             started: Instant::now(),
             request_prefix,
             request_count: AtomicU64::new(0),
@@ -119,14 +126,14 @@ impl ApiState {
         Ok(())
     }
 
-    /// From now on `/readyz` says that this server is going away.
+    /// From now on `/readyz` says that this server is going away, and streams end.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.send_replace(true);
     }
 
     /// Whether this server is going away.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        *self.draining.borrow()
     }
 }
 
@@ -139,6 +146,11 @@ impl Shared {
     /// The store, for reading.
     pub fn store(&self) -> &dyn Store {
         &**self.options.lifecycle.store()
+    }
+
+    /// Says when streams end.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
     }
 
     /// Nanoseconds since the start, for the buckets.

@@ -27,6 +27,7 @@ use crate::{
         signatures::{SecretKind, Signature},
         webhook::{Webhook, WebhookSecret},
     },
+    feed::Event,
     id::{ApplicationId, WebhookId},
     store::{NewWebhook, Noun, Write, Written},
 };
@@ -257,7 +258,12 @@ pub async fn delete(call: Call) -> Result<Reply, ApiError> {
     let present = find(&call).await?;
     call.if_match(present.revision)?;
     let write = Write::DeleteWebhook { id: present.id };
-    call.commit(write, |_| Reply::no_content()).await
+    let deleted = call.commit(write, |_| Reply::no_content()).await?;
+    call.api.options.feed.tell(Event::WebhookDeleted {
+        id: present.id,
+        application_id: present.application_id,
+    });
+    Ok(deleted)
 }
 
 /// The webhook in the path, if the caller may see it.
@@ -334,7 +340,7 @@ impl View {
 
 impl WebhookObject {
     /// As it is at this moment.
-    fn at(webhook: Webhook, view: &View) -> Self {
+    pub fn at(webhook: Webhook, view: &View) -> Self {
         let public_key = webhook.active_secrets(view.now).find_map(verifying_key);
         let actions = webhook.actions.actions();
         let secrets = webhook

@@ -29,6 +29,7 @@ use crate::{
     feed::Feed,
     id::WebhookId,
     lifecycle::Lifecycle,
+    live::Live,
     random::{self, SharedRandom, SystemRandom},
     store::Store,
     telemetry::Metrics,
@@ -41,6 +42,7 @@ mod listen;
 mod observe;
 mod open;
 mod operational;
+mod replicas;
 mod test_sender;
 mod upkeep;
 
@@ -63,6 +65,7 @@ pub struct App {
     state: ApiState,
     dashboard: DashboardState,
     store: Arc<dyn Store>,
+    feed: Arc<Feed>,
     dispatcher: Dispatcher,
     operational: Operational,
     upkeep: Upkeep,
@@ -91,7 +94,7 @@ impl App {
 
         let metrics = Arc::new(Metrics::new());
         let observe = Arc::new(Observe::of(&metrics));
-        let feed = Arc::new(Feed::default());
+        let feed = feed(&config, &parts);
         let policy = Arc::new(egress_policy(&config.egress, own));
         let attempts = attempts(&config, policy.clone(), &parts)?;
         let operator = Operator::of(&config, secrets.operator_webhook_secret, &policy, &attempts)?;
@@ -121,6 +124,7 @@ impl App {
         let is_shared = config.is_shared();
         let state = ApiState::new(ApiOptions {
             lifecycle: lifecycle.clone(),
+            live: Live::new(store.clone(), feed.clone()),
             feed: feed.clone(),
             retire_secrets: attempts.retired.clone(),
             judge_url: Arc::new(Judge(policy.clone())),
@@ -138,12 +142,13 @@ impl App {
             public_url: config.public_url.clone(),
         });
         state.read_keys().await?;
-        let dashboard = dashboard(&config, &state, lifecycle, feed, parts.random);
+        let dashboard = dashboard(&config, &state, lifecycle, feed.clone(), parts.random);
         Ok(Self {
             listener,
             state,
             dashboard,
             store,
+            feed,
             dispatcher,
             operational,
             upkeep,
@@ -185,6 +190,7 @@ impl App {
         // It links what all others write, and so it is the last to stop.
         let (written, all_written) = watch::channel(false);
         let audit = tokio::spawn(self.audit.run(wait(all_written)));
+        let telling = tokio::spawn(replicas::tell(self.feed, self.store.clone()));
         let router = dashboard::router(self.dashboard.clone());
         let server = tokio::spawn(listen::serve(
             self.listener,
@@ -215,6 +221,7 @@ impl App {
             .await
             .context("the sender of operational messages stopped")?;
         upkeep.await.context("the upkeep stopped")?;
+        telling.abort();
         let _ = written.send(true);
         audit.await.context("the keeper of the audit log stopped")?;
         self.store.close().await?;
@@ -240,6 +247,12 @@ fn attempts(config: &Config, policy: Arc<EgressPolicy>, parts: &Parts) -> anyhow
         random: parts.random.clone(),
         retired: Arc::default(),
     })
+}
+
+fn feed(config: &Config, parts: &Parts) -> Arc<Feed> {
+    let origin = u32::from_ne_bytes(random::bytes(&*parts.random));
+    let feed = Feed::new(parts.clock.clone(), origin, config.is_shared());
+    Arc::new(feed)
 }
 
 fn lifecycle(

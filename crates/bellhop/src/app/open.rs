@@ -8,7 +8,7 @@ use super::observe::Observe;
 use crate::{
     config::Database,
     domain::operational::Destination,
-    feed::Feed,
+    feed::{Event, Feed},
     id::WebhookId,
     random::SharedRandom,
     store::{
@@ -65,6 +65,16 @@ impl Hints for ToFeed {
         self.0.due(webhooks);
     }
 
-    /// The dispatcher asks the store every second, whatever it was told.
-    fn missed(&self) {}
+    /// The dispatcher asks the store every second, whatever it was told. Live views say that something is missing.
+    fn missed(&self) {
+        self.0.missed();
+    }
+
+    fn happened(&self, at_ms: i64, event: Event) {
+        self.0.hear(at_ms, event);
+    }
+
+    fn deaf(&self) {
+        self.0.deafen();
+    }
 }

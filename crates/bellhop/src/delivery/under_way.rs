@@ -108,6 +108,7 @@ impl UnderWay {
             .observer
             .attempted(attempted.attempt.cause, attempted.attempt.duration);
         let (delivery, next) = (attempted.delivery_id, attempted.next);
+        let webhook_id = webhook.id;
         let shown = match attempted.attempt.cause {
             None => Shown::Success,
             Some(Cause::Internal | Cause::Erased) => Shown::Nothing,
@@ -119,6 +120,9 @@ impl UnderWay {
             parts.feed.operational();
         }
         parts.feed.tell(Event::Delivery(delivery));
+        if held {
+            parts.feed.tell(Event::Webhook(webhook_id));
+        }
         if is_of_run {
             parts.feed.wake_replays();
         }

@@ -8,6 +8,7 @@ pub mod authentication;
 pub mod cause;
 pub mod delivery;
 pub mod enterprise;
+pub mod event;
 pub mod header;
 pub mod health;
 pub mod integration;

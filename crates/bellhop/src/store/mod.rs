@@ -17,6 +17,7 @@ use crate::{
         api_key::ApiKey,
         delivery::{Attempt, Delivery},
         enterprise::{Application, Enterprise},
+        event::Event,
         integration::Integration,
         operational::OperationalMessage,
         webhook::Webhook,
@@ -203,6 +204,12 @@ pub trait Store: Views + Send + Sync + std::fmt::Debug {
     /// Links what is new in the audit log to the chain, where that is not done by the commits themselves. Says where the
     /// chain stands. More may be left: then it says so.
     async fn link_audit(&self, now: Timestamp) -> Result<AuditLinked, StoreError>;
+    /// Tells live views of other replicas what happened here, and when. May be lost, as all hints may.
+    async fn tell_replicas(&self, events: &[(i64, Event)]) -> Result<(), StoreError> {
+        let _ = events;
+        Ok(())
+    }
+
     /// Figures for metrics.
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError>;
 

@@ -11,6 +11,7 @@ mod delivery;
 mod delivery_clock;
 mod deploy;
 mod erasure;
+mod events;
 mod health;
 mod hostile;
 mod isolation;

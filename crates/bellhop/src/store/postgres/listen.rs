@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio_postgres::AsyncMessage;
 use uuid::Uuid;
 
-use super::{Shared, connect::Address, connection::execute};
-use crate::id::WebhookId;
+use super::{Shared, connect::Address, connection::execute, events};
+use crate::{domain::event::Event, id::WebhookId};
 
 /// Where hints go.
 const CHANNEL: &str = "bellhop_due";
@@ -31,6 +31,10 @@ pub trait Hints: Send + Sync {
     fn due(&self, webhooks: Vec<WebhookId>);
     /// Hints may have been missed: everything may have changed.
     fn missed(&self);
+    /// Something happened at another replica, at this moment by its clock.
+    fn happened(&self, _at_ms: i64, _event: Event) {}
+    /// Other replicas are not heard, and will not be.
+    fn deaf(&self) {}
 }
 
 /// What is to be told to other replicas.
@@ -97,6 +101,7 @@ pub async fn tell(shared: Weak<Shared>, to_tell: Arc<ToTell>) {
 pub async fn listen(shared: Weak<Shared>, address: Address, hints: Arc<dyn Hints>) {
     if !address.keeps_statements() {
         // A pooler shares the connections out: what is told to one of them reaches nobody.
+        hints.deaf();
         return;
     }
     let mut pause = FIRST_PAUSE;
@@ -124,7 +129,7 @@ async fn listen_once(
     holder: Uuid,
 ) -> Result<(), tokio_postgres::Error> {
     let (client, mut connection) = address.connect().await?;
-    let begin = client.batch_execute("LISTEN bellhop_due");
+    let begin = client.batch_execute("LISTEN bellhop_due; LISTEN bellhop_events");
     tokio::pin!(begin);
     let mut is_listening = false;
     loop {
@@ -140,6 +145,11 @@ async fn listen_once(
         match message {
             None => return Ok(()),
             Some(Err(error)) => return Err(error),
+            Some(Ok(AsyncMessage::Notification(told))) if told.channel() == events::CHANNEL => {
+                for (at_ms, event) in events::read(told.payload(), holder) {
+                    hints.happened(at_ms, event);
+                }
+            }
             Some(Ok(AsyncMessage::Notification(told))) => {
                 if let Some(webhooks) = parse(told.payload(), holder) {
                     if let Some(shared) = shared.upgrade() {

@@ -38,6 +38,7 @@ use crate::{
         api_key::ApiKey,
         delivery::{Attempt, Delivery},
         enterprise::{Application, Enterprise},
+        event::Event,
         integration::Integration,
         operational::{Destination, OperationalMessage},
         webhook::Webhook,
@@ -56,6 +57,7 @@ pub(super) mod connect;
 pub(super) mod connection;
 mod counts;
 mod erasure;
+mod events;
 mod group;
 mod health;
 mod lifecycle;
@@ -449,6 +451,10 @@ impl Store for PostgresStore {
 
     async fn link_audit(&self, now: Timestamp) -> Result<AuditLinked, StoreError> {
         Ok(audit::link(&self.shared, now).await?)
+    }
+
+    async fn tell_replicas(&self, events: &[(i64, Event)]) -> Result<(), StoreError> {
+        events::tell(&self.shared, events).await
     }
 
     async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {

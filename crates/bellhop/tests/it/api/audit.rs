@@ -41,6 +41,7 @@ fn leaves(operation: Operation) -> Leaves {
         | O::ListIntegrations
         | O::ListMessages
         | O::ListDeliveries
+        | O::StreamEvents
         | O::GetDelivery
         | O::ListReplays
         | O::GetReplay

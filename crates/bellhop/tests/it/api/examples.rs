@@ -58,7 +58,7 @@ pub fn operations() -> Vec<Described> {
             all.push(Described {
                 id: text(&operation["operationId"]),
                 method: method.to_uppercase().parse().unwrap(),
-                path: path.clone(),
+                path: asked_at(path),
                 scopes: texts(&operation["x-scopes"]),
                 query: query.map(|parameter| text(&parameter["name"])).collect(),
                 body: schema.map_or(vec![], |schema| members(&document, &schema["schema"])),
@@ -67,6 +67,12 @@ pub fn operations() -> Vec<Described> {
     }
     assert!(all.len() > 40);
     all
+}
+
+/// A stream that is to end.
+fn asked_at(path: &str) -> String {
+    let is_stream = path == "/v1/events";
+    format!("{path}{}", if is_stream { "?WaitSeconds=0" } else { "" })
 }
 
 /// The names of all members that a schema has, at any depth.
@@ -149,7 +155,8 @@ impl IdPlace {
         let mut path = operation.path.replace("{Id}", own.in_path(&operation.path));
         let mut body: Value = serde_json::from_str(&body_of(operation, own)).unwrap_or(json!({}));
         if self.is_query {
-            path = format!("{path}?{}={id}", self.member);
+            let sign = if path.contains('?') { '&' } else { '?' };
+            path = format!("{path}{sign}{}={id}", self.member);
         } else if self.member.ends_with("Ids") {
             body[&self.member] = json!([id]);
         } else {
@@ -318,6 +325,7 @@ pub fn body_of(operation: &Described, things: &Things) -> String {
         | "regenerateAccessToken"
         | "listMessages"
         | "listDeliveries"
+        | "streamEvents"
         | "getDelivery"
         | "replayDelivery"
         | "listReplays"

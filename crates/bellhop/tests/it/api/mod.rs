@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod bulk_replays;
+mod events;
 mod examples;
 mod idempotency;
 mod introspection;

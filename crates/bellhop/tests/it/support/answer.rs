@@ -6,6 +6,8 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::events::Events;
+
 /// A request in the making.
 #[derive(Debug)]
 pub struct Asking<'a> {
@@ -59,6 +61,16 @@ impl<'a> Asking<'a> {
     /// With a JSON document.
     pub fn json(self, document: &Value) -> Self {
         self.body(document.to_string())
+    }
+
+    /// Asks, and reads what comes bit by bit.
+    pub async fn stream(self) -> Events {
+        let request = self.request.body(self.body).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let kind = &response.headers()[header::CONTENT_TYPE];
+        assert_eq!(kind, "text/event-stream");
+        Events::of(response.into_body())
     }
 
     /// Asks.

@@ -19,6 +19,7 @@ use bellhop::{
     domain::{access_token::TokenHash, webhook::Webhook},
     feed::Feed,
     lifecycle::{DEFAULT_TOKEN_OVERLAP, Lifecycle},
+    live::Live,
     store::Store,
     telemetry::Metrics,
 };
@@ -133,7 +134,7 @@ impl TestApp {
         are_keys_shared: bool,
     ) -> Self {
         let store = place.open();
-        let feed = Arc::new(Feed::default());
+        let feed = Arc::new(Feed::new(clock.clone(), 1, false));
         let tested = Arc::new(RecordedTests::default());
         let retired = Arc::new(Retired::default());
         let lifecycle = Lifecycle::new(
@@ -145,6 +146,7 @@ impl TestApp {
         );
         let api = ApiState::new(ApiOptions {
             lifecycle: Arc::new(lifecycle),
+            live: Live::new(store.clone(), feed.clone()),
             feed: feed.clone(),
             judge_url,
             test_sender: tested.clone(),

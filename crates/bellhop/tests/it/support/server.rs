@@ -26,6 +26,8 @@ use nix::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::events::Events;
+
 const KEY: &str = "the-operators-key-of-a-test-0123456789";
 const ENTERPRISE: &str = "8865aa96-f62d-4f9b-a912-ab2100f60f42";
 /// Far more than it takes, for machines that are busy.
@@ -183,6 +185,21 @@ impl Server {
         let (parts, body) = self.client.request(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status.as_u16(), parts.headers, body)
+    }
+
+    /// The operator's stream of events, from this place on if one is named. It is open when this comes back.
+    pub async fn events(&self, query: &str, last_id: &str) -> Events {
+        let mut request = Request::get(format!("http://{}/v1/events{query}", self.address))
+            .header(header::AUTHORIZATION, format!("Bearer {KEY}"));
+        if !last_id.is_empty() {
+            request = request.header("last-event-id", last_id);
+        }
+        let answer = self.client.request(request.body(Full::default()).unwrap());
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        Events::of(axum::body::Body::new(answer.into_body()))
+            .opened()
+            .await
     }
 
     /// Whether an access token is active (RFC 7662).
