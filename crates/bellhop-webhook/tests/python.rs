@@ -4,8 +4,8 @@
 //! Without it the test says that it was skipped; with
 //! `REQUIRE_PYTHON_RECEIVER=1` it fails instead.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+#[path = "support/python.rs"]
+mod python;
 
 use bellhop_webhook::{
     HEADER_CONTENT_DIGEST, HEADER_MESSAGE_SIGNATURE, HEADER_SIGNATURE_INPUT, HttpSignature,
@@ -62,48 +62,9 @@ fn now() -> i64 {
     since.as_secs() as i64
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a switch of this test, not a setting"
-)]
-fn is_required() -> bool {
-    std::env::var_os("REQUIRE_PYTHON_RECEIVER").is_some_and(|value| value == "1")
-}
-
-/// Whether Python has a library; without it the test is skipped, unless it is required.
-fn has_library(module: &str) -> bool {
-    let mut python = Command::new("python3");
-    python.args(["-c", &format!("import {module}")]);
-    python.stderr(Stdio::null());
-    let has = python.status().is_ok_and(|status| status.success());
-    assert!(has || !is_required(), "python3 has no package {module}");
-    if !has {
-        eprintln!("SKIPPED: python3 has no package {module} (pip install {module})");
-    }
-    has
-}
-
-/// What Python says to each case, in order.
-fn ask_python(receiver: &str, cases: &serde_json::Value) -> Vec<String> {
-    let mut python = Command::new("python3")
-        .args(["-c", receiver])
-        .env("PYTHONIOENCODING", "utf-8")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = python.stdin.take().unwrap();
-    input.write_all(cases.to_string().as_bytes()).unwrap();
-    drop(input);
-    let output = python.wait_with_output().unwrap();
-    assert!(output.status.success(), "the receiver in Python crashed");
-    let answers = String::from_utf8(output.stdout).unwrap();
-    answers.lines().map(str::to_owned).collect()
-}
-
 #[test]
 fn python_verifies_what_we_sign() {
-    if !has_library("standardwebhooks") {
+    if !python::has_library("standardwebhooks", "standardwebhooks") {
         return;
     }
     let id = MessageId::test([6; 16]).to_string();
@@ -144,7 +105,7 @@ fn python_verifies_what_we_sign() {
         add(&rotating, &stranger, body, "refused");
         add(&rotating, &newest, &format!("{body}\n"), "refused");
     }
-    assert_eq!(ask_python(RECEIVER, &cases.into()), wanted);
+    assert_eq!(python::ask(RECEIVER, &cases.into()), wanted);
 }
 
 /// Label, algorithm, name and bytes.
@@ -174,7 +135,7 @@ fn http_case(
 
 #[test]
 fn python_verifies_the_http_messages_that_we_sign() {
-    if !has_library("http_message_signatures") {
+    if !python::has_library("http_message_signatures", "http-message-signatures") {
         return;
     }
     let id = MessageId::test([6; 16]).to_string();
@@ -234,5 +195,5 @@ fn python_verifies_the_http_messages_that_we_sign() {
         let stranger = (keys[0].0, keys[0].1, keys[0].2.clone(), keys[1].3.clone());
         add(&stranger, &url, body, "refused");
     }
-    assert_eq!(ask_python(HTTP_RECEIVER, &cases.into()), wanted);
+    assert_eq!(python::ask(HTTP_RECEIVER, &cases.into()), wanted);
 }

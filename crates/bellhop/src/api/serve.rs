@@ -46,22 +46,7 @@ where
     F: Fn(Call) -> Answered + Clone + Send + Sync + 'static,
     Answered: Future<Output = Result<Reply, ApiError>> + Send + 'static,
 {
-    on(
-        filter(route),
-        move |State(api): State<ApiState>, path: PathParts, request: Request| {
-            let handler = handler.clone();
-            async move {
-                let (parts, body) = request.into_parts();
-                let mut visit = Visit::begin(&api, &parts.headers);
-                let admitted = admit(route, &api, &mut visit, parts, &path, body);
-                let answered = match admitted.await {
-                    Ok(call) => handler(call).await,
-                    Err(error) => Err(error),
-                };
-                visit.end(route, &api, answered)
-            }
-        },
-    )
+    for_callers(route, handler, |reply| (reply, None))
 }
 
 /// A route that answers callers with a key, bit by bit.
@@ -69,6 +54,23 @@ pub fn streaming<F, Answered>(route: &'static RouteInfo, handler: F) -> MethodRo
 where
     F: Fn(Call) -> Answered + Clone + Send + Sync + 'static,
     Answered: Future<Output = Result<Body, ApiError>> + Send + 'static,
+{
+    for_callers(route, handler, |stream| {
+        let head = Reply::of(StatusCode::OK, EVENT_STREAM, Bytes::new());
+        (head, Some(stream))
+    })
+}
+
+/// `split` parts what a handler answers into what is said at once and what is streamed.
+fn for_callers<F, Answered, Answer>(
+    route: &'static RouteInfo,
+    handler: F,
+    split: fn(Answer) -> (Reply, Option<Body>),
+) -> MethodRouter<ApiState>
+where
+    F: Fn(Call) -> Answered + Clone + Send + Sync + 'static,
+    Answered: Future<Output = Result<Answer, ApiError>> + Send + 'static,
+    Answer: 'static,
 {
     on(
         filter(route),
@@ -82,9 +84,9 @@ where
                     Ok(call) => handler(call).await,
                     Err(error) => Err(error),
                 };
-                match answered {
-                    Ok(stream) => {
-                        let head = Reply::of(StatusCode::OK, EVENT_STREAM, Bytes::new());
+                match answered.map(split) {
+                    Ok((reply, None)) => visit.end(route, &api, Ok(reply)),
+                    Ok((head, Some(stream))) => {
                         let mut response = visit.end(route, &api, Ok(head));
                         *response.body_mut() = stream;
                         response

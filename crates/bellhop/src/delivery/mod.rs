@@ -18,6 +18,7 @@ pub mod retention;
 pub mod retired;
 mod room;
 pub mod sender;
+mod steps;
 mod turns;
 mod under_way;
 

@@ -2,16 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::steps::{Steps, take_until};
 use crate::{
     clock::SharedClock,
     store::{Resealed, Standing, Store, StoreError},
 };
-
-/// How often the store is asked when there was nothing to do.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long after a step that left something over. A step takes 2 ms at most and seals some hundred values: a million take
-/// five minutes, and nobody notices.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Who wants to know what was sealed anew.
 pub trait ResealingObserver: Send + Sync + std::fmt::Debug {
@@ -45,22 +40,8 @@ impl Resealing {
     }
 
     /// Works until `stop`.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
-        tokio::pin!(stop);
-        loop {
-            let pause = match self.step().await {
-                Ok(resealed) if resealed.standing == Standing::UnderWay => PAUSE,
-                Ok(_) => LOOK_EVERY,
-                Err(error) => {
-                    tracing::warn!(%error, "what a former encryption key has sealed could not be sealed anew; trying again");
-                    LOOK_EVERY
-                }
-            };
-            tokio::select! {
-                () = &mut stop => return,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        take_until(self, stop).await;
     }
 
     /// One step. Says what it came to.
@@ -91,5 +72,16 @@ impl Resealing {
                  to go back to a former key is not possible, make a new one instead (bellhop key rotate)"
             ),
         }
+    }
+}
+
+impl Steps for Resealing {
+    /// A step takes 2 ms at most and seals some hundred values: a million take five minutes, and nobody notices.
+    const PAUSE: Duration = Duration::from_millis(20);
+    const LOOK_EVERY: Duration = Duration::from_secs(2);
+    const FAILED: &'static str = "what a former encryption key has sealed could not be sealed anew";
+
+    async fn next(&mut self) -> Result<bool, StoreError> {
+        Ok(self.step().await?.standing == Standing::UnderWay)
     }
 }

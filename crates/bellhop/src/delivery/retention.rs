@@ -4,21 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
+use super::steps::{Steps, Walk, take_until};
 use crate::{
     clock::SharedClock,
     store::{Purge, Purged, Store, StoreError},
 };
-
-/// How often the store is asked when it had nothing more to purge.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long after a purge that left something over. A purge takes 2 ms at most and lets go of some 300 deliveries:
-/// this is fast enough for 30,000 messages a second, and leaves most of the writer's time to those who wait for it.
-const PAUSE: Duration = Duration::from_millis(5);
-/// What an earlier purge had to leave is looked at again after this part of the time that deliveries are kept.
-const AGAIN_PART: u32 = 64;
-/// But not more often, nor more seldom.
-const AGAIN_EVERY: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_hours(1);
 
 /// How long things are kept. `None` is for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +32,8 @@ pub struct Retention {
     clock: SharedClock,
     keep: Keep,
     observer: Arc<dyn RetentionObserver>,
-    /// When it last began with the oldest.
-    began: Option<Timestamp>,
+    /// Over what an earlier purge had to leave.
+    walk: Walk,
 }
 
 impl Keep {
@@ -58,9 +48,9 @@ impl Keep {
         }
     }
 
-    fn again_every(&self) -> Duration {
-        let kept = self.deliveries.or(self.tombstones).unwrap_or_default();
-        (kept / AGAIN_PART).clamp(*AGAIN_EVERY.start(), *AGAIN_EVERY.end())
+    /// What an earlier purge had to leave is left for a part of this.
+    fn longest(&self) -> Duration {
+        self.deliveries.or(self.tombstones).unwrap_or_default()
     }
 }
 
@@ -77,38 +67,22 @@ impl Retention {
             clock,
             keep,
             observer,
-            began: None,
+            walk: Walk::default(),
         }
     }
 
     /// Works until `stop`.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
-        tokio::pin!(stop);
-        loop {
-            let pause = match self.step().await {
-                Ok(purged) if purged.has_more => PAUSE,
-                Ok(_) => LOOK_EVERY,
-                Err(error) => {
-                    tracing::warn!(%error, "what is older than it is kept could not be purged; trying again");
-                    LOOK_EVERY
-                }
-            };
-            tokio::select! {
-                () = &mut stop => return,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        take_until(self, stop).await;
     }
 
     /// One purge. Says whether there is more to do now.
     pub async fn step(&mut self) -> Result<Purged, StoreError> {
         let now = self.clock.now();
-        let again = self.began.is_none_or(|began| {
-            now.duration_since(began).unsigned_abs() >= self.keep.again_every()
-        });
+        let again = self.walk.is_due(now, self.keep.longest());
         let purged = self.store.purge(self.keep.at(now, again)).await?;
         if again {
-            self.began = Some(now);
+            self.walk.began(now);
         }
         if purged.total() > 0 {
             self.observer.purged(&purged);
@@ -121,6 +95,18 @@ impl Retention {
             );
         }
         Ok(purged)
+    }
+}
+
+impl Steps for Retention {
+    /// A step takes 2 ms at most and lets go of some 300 deliveries: this is fast enough for 30,000 messages a second, and
+    /// leaves most of the writer's time to those who wait for it.
+    const PAUSE: Duration = Duration::from_millis(5);
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    const FAILED: &'static str = "what is older than it is kept could not be purged";
+
+    async fn next(&mut self) -> Result<bool, StoreError> {
+        Ok(self.step().await?.has_more)
     }
 }
 
@@ -138,19 +124,5 @@ mod tests {
         let purge = keep.at(now, false);
         assert_eq!(purge.deliveries, Timestamp::from_second(999_940).ok());
         assert_eq!(purge.tombstones, None);
-    }
-
-    #[test]
-    fn what_was_left_is_looked_at_again_in_bounds() {
-        let every = |seconds| {
-            Keep {
-                deliveries: Some(Duration::from_secs(seconds)),
-                tombstones: None,
-            }
-            .again_every()
-        };
-        assert_eq!(every(1), Duration::from_secs(1));
-        assert_eq!(every(64 * 5), Duration::from_secs(5));
-        assert_eq!(every(30 * 86_400), Duration::from_hours(1));
     }
 }

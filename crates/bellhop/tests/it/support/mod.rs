@@ -7,6 +7,7 @@ pub mod events;
 pub mod mail_server;
 pub mod operating;
 pub mod place;
+#[path = "../../../../bellhop-webhook/tests/support/python.rs"]
 pub mod python;
 pub mod random;
 pub mod receiver;

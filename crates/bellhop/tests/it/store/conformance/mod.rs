@@ -1,6 +1,7 @@
 //! What every database must do, operation by operation. Each case gets a fresh one.
 
 pub mod access;
+pub mod audit_reading;
 pub mod auditing;
 pub mod backfilling;
 pub mod claiming;
@@ -212,10 +213,12 @@ macro_rules! conformance {
                     what_changes_nothing_leaves_nothing,
                     a_secret_that_is_shown_again_is_noted,
                     the_server_notes_what_it_disables,
+                    all_is_linked_and_there_after_reopening,
+                ]
+                audit_reading: [
                     entries_are_filtered,
                     entries_are_paged_newest_first,
                     a_question_that_fits_little_ends,
-                    all_is_linked_and_there_after_reopening,
                 ]
                 reading: [
                     integrations_are_filtered,
