@@ -20,13 +20,13 @@ use std::{
     time::Duration,
 };
 
-pub use key_ring::{KeyRing, change as change_key_ring};
+pub use key_ring::{KeyRing, change as change_key_ring, give_to_owner_of};
 pub use layers::Sources;
 pub use origin::Origin;
 pub use problem::{ConfigError, UnknownName};
 pub use secret_files::{ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE, Secrets, make_encryption_key};
 pub use setting::{SETTINGS, Setting, flag, variable};
-pub use values::LogFormat;
+pub use values::{ForwardedHeader, LogFormat};
 
 use crate::{
     delivery::{
@@ -45,6 +45,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the API is reached from outside, without a slash at its end.
     pub public_url: Option<String>,
+    /// Networks of proxies that are believed when they say who connected to them.
+    pub trusted_proxies: Vec<Network>,
+    /// The header in which they say it.
+    pub forwarded_header: ForwardedHeader,
     /// Where the database and the made keys live.
     pub data_dir: PathBuf,
     /// Which database.
@@ -63,6 +67,8 @@ pub struct Config {
     pub max_in_flight_per_host: usize,
     /// Most requests a second with one application's key; `None`: no limit.
     pub application_key_rate: Option<u32>,
+    /// Most requests a second from one address to what needs no key; `None`: no limit.
+    pub keyless_rate: Option<u32>,
     /// How long requests in flight may take to end when the process is told to stop.
     pub drain: Duration,
     /// What is logged and how.
@@ -180,6 +186,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     };
     let listen = reader.read("listen", values::socket_address)?;
     let public_url = reader.read_optional("public_url", values::public_url)?;
+    let trusted_proxies = reader.read("trusted_proxies", values::list)?;
+    let forwarded_header = reader.read("forwarded_header", values::forwarded_header)?;
     let data_dir = reader.read("data_dir", values::path)?;
     let database_url = reader.read_secret("database_url", values::database_url)?;
     let operator_key = reader.read_secret("operator_key", values::operator_key)?;
@@ -198,6 +206,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let config = Config {
         listen,
         public_url,
+        trusted_proxies,
+        forwarded_header,
         database: database_url.unwrap_or_else(|| Database::in_directory(&data_dir)),
         data_dir,
         operator_key,
@@ -215,6 +225,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         max_in_flight: reader.read("max_in_flight", values::count(1..=65_536))?,
         max_in_flight_per_host: reader.read("max_in_flight_per_host", values::count(1..=65_536))?,
         application_key_rate: reader.read("application_key_rate", values::rate)?,
+        keyless_rate: reader.read("keyless_rate", values::rate)?,
         drain: reader.read("drain_seconds", values::seconds(0..=600))?,
         log: Log {
             filter: reader.read("log", values::log_filter)?,

@@ -8,6 +8,7 @@ mod fault_points;
 
 pub mod api;
 pub mod app;
+pub mod bucket;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -12,8 +12,9 @@ use http::{HeaderMap, HeaderValue, header};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use super::{code::Code, error::ApiError, rate::Bucket};
+use super::{code::Code, error::ApiError};
 use crate::{
+    bucket::Bucket,
     clock::{from_ms, to_ms},
     domain::{
         access_token::TokenHash,
@@ -110,18 +111,28 @@ impl Callers {
         store: &dyn Store,
         now: Timestamp,
     ) -> Result<Caller, ApiError> {
-        let key = bearer(headers)?;
-        let hash = TokenHash::of(key);
-        if self.operator_matches(&hash) {
-            return Ok(self.operator.clone());
+        let hash = TokenHash::of(bearer(headers)?);
+        let found = self.find(&hash, store, now).await?;
+        found.ok_or_else(unknown_key)
+    }
+
+    /// Whose key it is; `None` if it opens nothing now.
+    pub async fn find(
+        &self,
+        hash: &TokenHash,
+        store: &dyn Store,
+        now: Timestamp,
+    ) -> Result<Option<Caller>, StoreError> {
+        if self.operator_matches(hash) {
+            return Ok(Some(self.operator.clone()));
         }
         let known = self.snapshot();
         let is_believed = !(self.is_shared && known.is_old(now));
         if is_believed && known.openings.contains_key(&hash.0) {
-            return known.caller(&hash, now);
+            return Ok(known.caller(hash, now));
         }
         self.read_if_old(store, now).await?;
-        self.snapshot().caller(&hash, now)
+        Ok(self.snapshot().caller(hash, now))
     }
 
     /// Reads all keys anew: at the start, and after each change.
@@ -224,12 +235,11 @@ impl Known {
         self.read_at.is_none_or(|at| is_over(at, now))
     }
 
-    fn caller(&self, hash: &TokenHash, now: Timestamp) -> Result<Caller, ApiError> {
+    fn caller(&self, hash: &TokenHash, now: Timestamp) -> Option<Caller> {
         self.openings
             .get(&hash.0)
             .filter(|opening| opening.until.is_none_or(|until| now < until))
             .map(|opening| opening.key.caller(now))
-            .ok_or_else(unknown_key)
     }
 }
 

@@ -73,7 +73,7 @@ mod webhooks;
 
 pub use access::{Access, Operation};
 pub use openapi::openapi_json;
-pub use rate::KeyRates;
+pub use rate::Rates;
 pub use routes::{RouteInfo, list, router};
 pub use state::{ApiOptions, ApiState};
 

@@ -17,10 +17,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Part
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
-    MAX_BODY_BYTES, call::Call, callers::Caller, code::Code, error::ApiError, preconditions,
-    rate::Standing, refusals::refused, reply::Reply, routes::RouteInfo, state::ApiState,
+    MAX_BODY_BYTES, access::Operation, call::Call, callers::Caller, code::Code, error::ApiError,
+    preconditions, rate::Standing, refusals::refused, reply::Reply, routes::RouteInfo,
+    state::ApiState,
 };
-use crate::domain::{audit::Peer, sign_in::Viewer};
+use crate::{
+    bucket::Pace,
+    domain::{audit::Peer, sign_in::Viewer},
+};
 
 /// The header with the request's id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -110,7 +114,10 @@ where
             let handler = handler.clone();
             async move {
                 let visit = Visit::begin(&api, request.headers());
-                let answered = handler(api.clone(), first(&path)).await;
+                let answered = match take_of_stranger(route, &api, &request) {
+                    Ok(()) => handler(api.clone(), first(&path)).await,
+                    Err(error) => Err(error),
+                };
                 visit.end(route, &api, answered)
             }
         },
@@ -165,10 +172,8 @@ async fn admit(
         ));
     }
     visit.standing = take_from_rate(api, &caller);
-    if let Some(refused) = visit.standing.filter(|standing| standing.wait_s > 0) {
-        let Standing {
-            per_second, wait_s, ..
-        } = refused;
+    if let Some(refused) = visit.standing.filter(|standing| standing.taken.wait_s > 0) {
+        let (per_second, wait_s) = (refused.per_second, refused.taken.wait_s);
         let detail = format!("This key may ask {per_second} times a second; wait {wait_s} s.");
         return Err(ApiError::new(Code::TooManyRequests, detail).with_retry_after(wait_s));
     }
@@ -188,8 +193,35 @@ async fn admit(
 }
 
 fn take_from_rate(api: &ApiState, caller: &Caller) -> Option<Standing> {
-    let per_second = api.options.key_rates.of(caller.scope)?;
-    Some(caller.bucket.take(api.elapsed_ns(), per_second))
+    let per_second = api.options.rates.of(caller.scope)?;
+    let pace = Pace::per_second(per_second);
+    Some(Standing {
+        per_second,
+        taken: caller.bucket.take(api.elapsed_ns(), pace),
+    })
+}
+
+/// Whoever asks without a key is known by the address. Probes are not counted: whoever balances the load may have the
+/// address of all that come through it, and must not take this server for dead because one of them asks too often.
+fn take_of_stranger(route: &RouteInfo, api: &ApiState, request: &Request) -> Result<(), ApiError> {
+    let is_probe = matches!(route.operation, Operation::Live | Operation::Ready);
+    let peer = request.extensions().get::<Peer>().filter(|_| !is_probe);
+    let (Some(Peer(address)), Some(per_second)) = (peer, api.options.rates.keyless) else {
+        return Ok(());
+    };
+    let bucket = api.keyless.of(*address);
+    match bucket
+        .take(api.elapsed_ns(), Pace::per_second(per_second))
+        .wait_s
+    {
+        0 => Ok(()),
+        wait_s => {
+            let detail = format!(
+                "Without a key, one address may ask {per_second} times a second; wait {wait_s} s."
+            );
+            Err(ApiError::new(Code::TooManyRequests, detail).with_retry_after(wait_s))
+        }
+    }
 }
 
 async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {

@@ -11,11 +11,12 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    RetireSecrets, SharedJudge, TestSender, callers::Callers, idempotency::InFlight,
-    rate::KeyRates, refusals::Refusals, streams::Streams,
+    RetireSecrets, SharedJudge, TestSender, callers::Callers, idempotency::InFlight, rate::Rates,
+    refusals::Refusals, streams::Streams,
 };
 use crate::{
-    domain::{access_token::TokenHash, audit::By},
+    bucket::AddressBuckets,
+    domain::{access_token::TokenHash, audit::By, sign_in::KeyHolder},
     feed::Feed,
     lifecycle::Lifecycle,
     live::Live,
@@ -46,8 +47,8 @@ pub struct ApiOptions {
     pub are_keys_shared: bool,
     /// Where figures are kept.
     pub metrics: Arc<Metrics>,
-    /// How often a key may ask.
-    pub key_rates: KeyRates,
+    /// How often a key, or an address without one, may ask.
+    pub rates: Rates,
     /// How long a webhook's former secrets sign after a rotation, unless the caller says otherwise.
     pub secret_overlap: Duration,
     /// Where this server is reached from outside, without a slash at its end, if that is known.
@@ -74,6 +75,8 @@ pub struct Shared {
     pub(super) callers: Callers,
     pub(super) in_flight: InFlight,
     pub(super) refusals: Refusals,
+    /// Of those who ask without a key.
+    pub(super) keyless: AddressBuckets,
     pub(super) streams: Arc<Streams>,
     draining: watch::Sender<bool>,
     /// Where the buckets' time begins.
@@ -96,6 +99,7 @@ impl ApiState {
             ),
             in_flight: InFlight::default(),
             refusals: Refusals::default(),
+            keyless: AddressBuckets::default(),
             streams: Arc::default(),
             draining: watch::Sender::new(false),
             started: Instant::now(),
@@ -111,6 +115,16 @@ impl ApiState {
         self.callers
             .read(&**lifecycle.store(), lifecycle.now())
             .await
+    }
+
+    /// Whom the API key with this hash names now, and what it opens; `None` if it opens nothing.
+    pub async fn holder_of(&self, key: &TokenHash) -> Result<Option<KeyHolder>, StoreError> {
+        let now = self.lifecycle().now();
+        let caller = self.callers.find(key, self.store(), now).await?;
+        Ok(caller.map(|caller| KeyHolder {
+            scope: caller.scope,
+            actor: caller.actor,
+        }))
     }
 
     /// Notes in the store when keys were used, as far as that is not noted yet. Not done for each request: the store

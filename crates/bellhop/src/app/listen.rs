@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 
 use crate::domain::audit::Peer;
 
-use super::impatient::Impatient;
+use super::{forwarded::Proxies, impatient::Impatient};
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +50,12 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     bounds: Bounds,
+    proxies: Proxies,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) {
     let places = Arc::new(Semaphore::new(bounds.connections));
+    let proxies = Arc::new(proxies);
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -65,10 +67,12 @@ pub async fn serve(
             () = &mut stop => break,
             accepted = accept(&listener, &places) => accepted,
         };
+        let proxies = proxies.clone();
         let router = router
             .clone()
             .map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(Peer(from));
+                let client = proxies.client(from, request.headers());
+                request.extensions_mut().insert(Peer(client));
                 request
             });
         let service = TowerToHyperService::new(router);
@@ -124,6 +128,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::config::ForwardedHeader;
 
     const SHORT: Bounds = Bounds {
         connections: 2,
@@ -153,6 +158,10 @@ mod tests {
                 listener,
                 router,
                 bounds,
+                Proxies {
+                    trusted: Vec::new(),
+                    header: ForwardedHeader::XForwardedFor,
+                },
                 async {
                     let _ = stopped.await;
                 },

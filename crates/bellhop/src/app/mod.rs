@@ -3,17 +3,18 @@
 use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use async_trait::async_trait;
 use tokio::{net::TcpListener, sync::watch};
 
 use self::{
-    listen::Bounds, observe::Observe, operational::Operator, test_sender::WebhookTest,
-    upkeep::Upkeep,
+    forwarded::Proxies, listen::Bounds, observe::Observe, operational::Operator,
+    test_sender::WebhookTest, upkeep::Upkeep,
 };
 use crate::{
-    api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, RetireSecrets},
+    api::{self, ApiOptions, ApiState, JudgeUrl, Rates, RetireSecrets},
     clock::{SharedClock, SystemClock},
     config::{Config, Egress},
-    dashboard::{self, DashboardOptions, DashboardState},
+    dashboard::{self, DashboardOptions, DashboardState, KnowsKeys},
     delivery::{
         attempt::Attempts,
         audit_links::AuditLinks,
@@ -25,16 +26,22 @@ use crate::{
         retired::Retired,
         sender::{Sender, SenderOptions},
     },
-    domain::{access_token::TokenHash, api_key::Scope, audit::By, secret_text::SecretText},
+    domain::{
+        access_token::TokenHash, api_key::Scope, audit::By, secret_text::SecretText,
+        sign_in::KeyHolder,
+    },
     feed::Feed,
     id::WebhookId,
     lifecycle::Lifecycle,
     live::Live,
     random::{self, SharedRandom, SystemRandom},
-    store::Store,
+    store::{Store, StoreError},
     telemetry::Metrics,
 };
 
+pub mod pending_entries;
+
+mod forwarded;
 mod impatient;
 mod key_ring;
 mod keys;
@@ -71,6 +78,7 @@ pub struct App {
     upkeep: Upkeep,
     replays: ReplayRunner,
     audit: AuditLinks,
+    proxies: Proxies,
     drain: Duration,
     /// Whether other replicas may use the database as well.
     is_shared: bool,
@@ -137,7 +145,7 @@ impl App {
             former_operator_keys: secrets.former_operator_keys.iter().map(hash).collect(),
             are_keys_shared: is_shared,
             metrics,
-            key_rates: key_rates(&config),
+            rates: rates(&config),
             secret_overlap: SECRET_OVERLAP,
             public_url: config.public_url.clone(),
         });
@@ -154,6 +162,7 @@ impl App {
             upkeep,
             replays,
             audit,
+            proxies: Proxies::of(&config),
             drain: config.drain,
             is_shared,
         })
@@ -168,7 +177,10 @@ impl App {
 
     /// Makes a link that signs the operator in to the dashboard, once. What comes back is its path.
     pub async fn sign_in_link(&self) -> anyhow::Result<SecretText> {
-        let text = self.dashboard.link(Scope::Operator, By::system()).await;
+        let text = self
+            .dashboard
+            .link(Scope::Operator, None, By::system())
+            .await;
         let text = text.context("no link to sign in could be made")?;
         let path = format!("{}{}", dashboard::LINK_PATH, text.expose());
         Ok(SecretText::new(path))
@@ -196,6 +208,7 @@ impl App {
             self.listener,
             router,
             Bounds::STANDARD,
+            self.proxies,
             wait(stopped),
             self.drain,
         ));
@@ -229,10 +242,11 @@ impl App {
     }
 }
 
-fn key_rates(config: &Config) -> KeyRates {
-    KeyRates {
+fn rates(config: &Config) -> Rates {
+    Rates {
         application: config.application_key_rate,
-        ..KeyRates::default()
+        keyless: config.keyless_rate,
+        ..Rates::default()
     }
 }
 
@@ -281,6 +295,7 @@ fn dashboard(
         lifecycle,
         feed,
         api: api::router(api.clone()),
+        keys: Arc::new(api.clone()),
         random,
         link_file: config.sign_in_link_file().display().to_string(),
     })
@@ -327,6 +342,13 @@ fn roots(ca_file: Option<&Path>) -> anyhow::Result<Roots> {
         .collect::<Result<Vec<_>, _>>()
         .with_context(named)?;
     Ok(Roots::SystemAnd(further))
+}
+
+#[async_trait]
+impl KnowsKeys for ApiState {
+    async fn holder(&self, key: &TokenHash) -> Result<Option<KeyHolder>, StoreError> {
+        self.holder_of(key).await
+    }
 }
 
 impl RetireSecrets for Retired {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{key_ring::RingWatch, observe::Observe};
+use super::{key_ring::RingWatch, observe::Observe, pending_entries::PendingEntries};
 use crate::{
     clock::SharedClock,
     config::Config,
@@ -22,6 +22,7 @@ pub struct Upkeep {
     erasure: Erasure,
     resealing: Resealing,
     ring: RingWatch,
+    pending: PendingEntries,
 }
 
 impl Upkeep {
@@ -49,6 +50,11 @@ impl Upkeep {
                 vault,
                 metrics: observe.metrics.clone(),
             },
+            pending: PendingEntries {
+                store: store.clone(),
+                clock: clock.clone(),
+                data_dir: config.data_dir.clone(),
+            },
         }
     }
 
@@ -59,6 +65,7 @@ impl Upkeep {
             self.erasure.run(stop()),
             self.resealing.run(stop()),
             self.ring.run(stop()),
+            self.pending.run(stop()),
         );
     }
 }

@@ -1,12 +1,16 @@
 //! `bellhop key`: the keys that encrypt secrets in the database.
 
-use std::{io::Write as _, path::Path};
+use std::{io::Write as _, path::Path, sync::Arc};
 
 use serde_json::json;
 
 use super::{Code, Failure, flags::SettingFlags, small_runtime};
 use crate::{
+    app::pending_entries::PendingEntry,
+    clock::{Clock as _, SystemClock},
     config::{Config, Database, KeyRing, change_key_ring, make_encryption_key},
+    domain::audit::AuditAction,
+    id::Ids,
     random::SystemRandom,
     store::{Census, ResealingShown, postgres, sqlite},
     vault::RingKeyId,
@@ -105,9 +109,16 @@ fn rotate(args: &RotateArgs) -> Result<(), Failure> {
         } else {
             keys.insert(0, new);
         }
+        let how = match (args.prepare, args.activate) {
+            (true, _) => "Prepared",
+            (_, true) => "Activated",
+            _ => "Rotated",
+        };
+        let details = json!({ "How": how, "Keys": shown(&ids(&keys)) });
+        tell_audit(&config, AuditAction::EncryptionKeyRotated, details)?;
         Ok(keys)
     })?;
-    let ids: Vec<RingKeyId> = keys.iter().map(RingKeyId::of).collect();
+    let ids = ids(&keys);
     let mut out = anstream::stdout().lock();
     for line in rotated(args, &ids, &path) {
         writeln!(out, "{line}")?;
@@ -130,7 +141,7 @@ fn rotated(args: &RotateArgs, ids: &[RingKeyId], path: &Path) -> Vec<String> {
         lines.push("  3. bellhop key rotate --activate, on each.".into());
         return lines;
     }
-    let former: Vec<String> = ids[1..].iter().map(ToString::to_string).collect();
+    let former = shown(&ids[1..]);
     lines.push(format!(
         "Encryption key {} is in front in {file}: it encrypts. Behind it, to decrypt: {}.",
         ids[0],
@@ -208,9 +219,11 @@ fn prune(args: &PruneArgs) -> Result<(), Failure> {
             ));
         }
         keys.truncate(1);
+        let details = json!({ "Keys": shown(&known[..1]), "TakenOut": shown(&known[1..]) });
+        tell_audit(&config, AuditAction::EncryptionKeysPruned, details)?;
         Ok(keys)
     })?;
-    let gone: Vec<String> = known[1..].iter().map(ToString::to_string).collect();
+    let gone = shown(&known[1..]);
     anstream::println!(
         "Taken out of {}: {}. Backups of before need them: keep them as long as those.",
         path.display(),
@@ -219,17 +232,39 @@ fn prune(args: &PruneArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Leaves what is about to be done where the server makes it an entry of the audit log. Nothing is done that could not be
+/// left there.
+fn tell_audit(
+    config: &Config,
+    action: AuditAction,
+    details: serde_json::Value,
+) -> Result<(), Failure> {
+    let now = SystemClock.now();
+    let id = Ids::new(Arc::new(SystemRandom)).next(now);
+    let left = PendingEntry::new(id, action, now, details).leave(&config.data_dir);
+    left.map_err(|error| {
+        let directory = config.data_dir.display();
+        Failure::new(
+            Code::Other,
+            format_args!("cannot write what the audit log is to have into {directory}: {error}"),
+        )
+        .hint("run it as whoever runs the server")
+    })
+}
+
+fn ids(keys: &[[u8; 32]]) -> Vec<RingKeyId> {
+    keys.iter().map(RingKeyId::of).collect()
+}
+
+fn shown(ids: &[RingKeyId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
 /// The file that was made, or what to do where there is none.
 fn made_file(config: &Config, doing: &str) -> Result<std::path::PathBuf, Failure> {
     let how = match config.key_ring() {
         KeyRing::Made(path) if path.exists() => return Ok(path),
-        KeyRing::Made(path) => {
-            return Err(Failure::new(
-                Code::NotFound,
-                format_args!("there is no {}", path.display()),
-            )
-            .hint("the first `bellhop serve` makes it; --data-dir names another place"));
-        }
+        KeyRing::Made(path) => return Err(not_made(&path)),
         KeyRing::Given(path) => format!("in {}", path.display()),
         KeyRing::Value => "in BELLHOP_ENCRYPTION_KEY or bellhop.toml".to_owned(),
     };
@@ -257,9 +292,22 @@ fn made_file(config: &Config, doing: &str) -> Result<std::path::PathBuf, Failure
     .hint(steps))
 }
 
+fn not_made(path: &Path) -> Failure {
+    Failure::new(
+        Code::NotFound,
+        format_args!("there is no {}", path.display()),
+    )
+    .hint("the first `bellhop serve` makes it; --data-dir names another place")
+}
+
 /// The keys that this machine's server knows, newest first.
 fn known(config: &Config) -> Result<Vec<RingKeyId>, Failure> {
-    Ok(config.known_keys()?.iter().map(RingKeyId::of).collect())
+    if let KeyRing::Made(path) = config.key_ring()
+        && !path.exists()
+    {
+        return Err(not_made(&path));
+    }
+    Ok(ids(&config.known_keys()?))
 }
 
 fn census(config: &Config) -> Result<Census, Failure> {
@@ -274,7 +322,8 @@ fn census(config: &Config) -> Result<Census, Failure> {
         Database::Sqlite { path } => sqlite::census(path),
         Database::Postgres { url } => {
             let address = postgres::Address::parse(url).map_err(anyhow::Error::from)?;
-            small_runtime()?.block_on(postgres::census(&address))
+            let counted = small_runtime()?.block_on(postgres::census(&address));
+            return counted.map_err(|error| Failure::away(error, &address.shown()));
         }
     };
     counted.map_err(|error| Failure::from(anyhow::Error::from(error)))

@@ -5,7 +5,7 @@ use std::{fmt, io, process::ExitCode};
 use anstream::eprintln;
 
 use super::style::{ERROR, HINT};
-use crate::config::ConfigError;
+use crate::{config::ConfigError, store::StoreError};
 
 /// What a script learns from the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,15 @@ impl Failure {
             code,
             cause: None,
             hint: None,
+        }
+    }
+
+    /// Of a database on another machine, shown without its password.
+    pub fn away(error: StoreError, at: &str) -> Self {
+        match error {
+            StoreError::Database(_) => Self::new(Code::Unreachable, format_args!("{at}: {error}"))
+                .hint("is it running, and is BELLHOP_DATABASE_URL right? psql takes the same one"),
+            other => other.into(),
         }
     }
 

@@ -17,6 +17,12 @@ pub struct SettingFlags {
     /// Where others reach the API, as in https://bellhop.example.com: the beginning of links to public keys.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Networks of proxies that are believed when they say who connected to them.
+    #[arg(long, value_name = "NETWORKS")]
+    trusted_proxies: Option<String>,
+    /// The header in which they say it: x-forwarded-for or forwarded [default: x-forwarded-for].
+    #[arg(long, value_name = "HEADER")]
+    forwarded_header: Option<String>,
     /// Where the database and the made keys live [default: ./bellhop-data].
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<String>,
@@ -56,6 +62,9 @@ pub struct SettingFlags {
     /// Most requests a second with one application's key; 0 is no limit [default: 500].
     #[arg(long, value_name = "COUNT")]
     application_key_rate: Option<String>,
+    /// Most requests a second from one address to what needs no key; 0 is no limit [default: 50].
+    #[arg(long, value_name = "COUNT")]
+    keyless_rate: Option<String>,
     /// How long requests in flight may take to end at a stop [default: 20].
     #[arg(long, value_name = "SECONDS")]
     drain_seconds: Option<String>,
@@ -77,6 +86,8 @@ impl SettingFlags {
         [
             ("listen", &self.listen),
             ("public_url", &self.public_url),
+            ("trusted_proxies", &self.trusted_proxies),
+            ("forwarded_header", &self.forwarded_header),
             ("data_dir", &self.data_dir),
             ("egress_allow", &self.egress_allow),
             ("egress_ports", &self.egress_ports),
@@ -96,6 +107,7 @@ impl SettingFlags {
             ("max_in_flight", &self.max_in_flight),
             ("max_in_flight_per_host", &self.max_in_flight_per_host),
             ("application_key_rate", &self.application_key_rate),
+            ("keyless_rate", &self.keyless_rate),
             ("drain_seconds", &self.drain_seconds),
             ("log", &self.log),
             ("log_format", &self.log_format),

@@ -69,17 +69,22 @@ pub fn change<E: From<ConfigError>>(
     Ok(keys)
 }
 
+/// Makes the owner of `path` the owner of this file, which was just made: who runs a command may be another than who runs
+/// the server.
+pub fn give_to_owner_of(path: &Path, file: &File) -> io::Result<()> {
+    let (before, after) = (File::open(path)?.metadata()?, file.metadata()?);
+    if (before.uid(), before.gid()) != (after.uid(), after.gid()) {
+        fchown(file, Some(before.uid()), Some(before.gid()))?;
+    }
+    Ok(())
+}
+
 fn replace(path: &Path, directory: &Path, keys: &Keys) -> io::Result<()> {
-    let before = File::open(path)?.metadata()?;
     // Made with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     let written: Vec<String> = keys.iter().map(secret_files::hex).collect();
     writeln!(file, "{}", written.join(","))?;
-    // Who runs the command may be another than who runs the server.
-    let after = file.as_file().metadata()?;
-    if (before.uid(), before.gid()) != (after.uid(), after.gid()) {
-        fchown(file.as_file(), Some(before.uid()), Some(before.gid()))?;
-    }
+    give_to_owner_of(path, file.as_file())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     File::open(directory)?.sync_all()

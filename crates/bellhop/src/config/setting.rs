@@ -10,9 +10,11 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 24] = [
+pub const SETTINGS: [Setting; 27] = [
     plain("listen"),
     plain("public_url"),
+    plain("trusted_proxies"),
+    plain("forwarded_header"),
     plain("data_dir"),
     secret("database_url"),
     secret("operator_key"),
@@ -32,6 +34,7 @@ pub const SETTINGS: [Setting; 24] = [
     plain("max_in_flight"),
     plain("max_in_flight_per_host"),
     plain("application_key_rate"),
+    plain("keyless_rate"),
     plain("drain_seconds"),
     plain("log"),
     plain("log_format"),

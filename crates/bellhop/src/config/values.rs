@@ -199,6 +199,23 @@ pub(super) fn log_filter(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
+/// The header in which a proxy says who connected to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`, which most proxies write.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+pub(super) fn forwarded_header(text: &str) -> Parsed<ForwardedHeader> {
+    match &*text.to_ascii_lowercase() {
+        "x-forwarded-for" => Ok(ForwardedHeader::XForwardedFor),
+        "forwarded" => Ok(ForwardedHeader::Forwarded),
+        _ => Err("x-forwarded-for or forwarded is expected".to_owned()),
+    }
+}
+
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     match text {
         "auto" => Ok(LogFormat::Auto),

@@ -109,41 +109,6 @@ impl Asking<'_> {
     }
 }
 
-/// What a key opens, if it opens anything here: asked of the API, as whoever has the key would.
-pub async fn viewer_of_key(api: &axum::Router, key: &str) -> Result<Option<Opened>, Wrong> {
-    let ask = async |path: &str| {
-        let request = Request::get(path)
-            .header(header::AUTHORIZATION, format!("Bearer {}", key.trim()))
-            .body(Body::empty())
-            .ok()?;
-        answer(api.clone(), request).await
-    };
-    match ask("/v1/keys?Limit=1").await {
-        Some((StatusCode::OK, _)) => Ok(Some(Opened::Everything)),
-        Some((StatusCode::FORBIDDEN, _)) => {
-            let own = ask("/v1/applications?Limit=1").await;
-            let id = own.filter(|(status, _)| *status == StatusCode::OK);
-            let id = id.and_then(|(_, document)| {
-                document["Items"][0]["Id"]
-                    .as_str()
-                    .and_then(|id| id.parse().ok())
-            });
-            Ok(id.map(Opened::Application))
-        }
-        Some((status, _)) if status.is_server_error() => Err(Wrong::Unexpected),
-        _ => Ok(None),
-    }
-}
-
-/// What a key opens.
-#[derive(Debug, Clone, Copy)]
-pub enum Opened {
-    /// The operator's key.
-    Everything,
-    /// An application's.
-    Application(crate::id::ApplicationId),
-}
-
 async fn answer(api: axum::Router, request: Request<Body>) -> Option<(StatusCode, Value)> {
     let Ok(response) = api.oneshot(request).await;
     let status = response.status();

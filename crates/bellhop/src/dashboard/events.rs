@@ -50,6 +50,8 @@ pub async fn stream(State(state): State<DashboardState>, headers: HeaderMap) -> 
     };
     let now = Instant::now();
     let listener = Listener {
+        state: state.clone(),
+        headers,
         events: state.options.feed.listen(),
         stopping: state.stopping(),
         _place: place,
@@ -64,6 +66,9 @@ pub async fn stream(State(state): State<DashboardState>, headers: HeaderMap) -> 
 
 /// A page that listens.
 struct Listener {
+    state: DashboardState,
+    /// With the cookie.
+    headers: HeaderMap,
     events: Receiver<Event>,
     stopping: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
@@ -104,6 +109,9 @@ async fn told(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, List
         Ok(Err(RecvError::Closed)) => return None,
         Err(_) => Bytes::from_static(b": still here\n\n"),
     };
+    if !session::is_open(&listener.state, &listener.headers).await {
+        return None;
+    }
     Some((Ok(piece), listener))
 }
 

@@ -22,7 +22,7 @@ mod wrong;
 
 pub use routes::router;
 pub use session::LINK_PATH;
-pub use state::{DashboardOptions, DashboardState};
+pub use state::{DashboardOptions, DashboardState, KnowsKeys};
 
 use answer::{Done, Page};
 use visit::Visit;

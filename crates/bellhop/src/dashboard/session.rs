@@ -11,7 +11,7 @@ use crate::{
         access_token::TokenHash,
         audit::{By, Peer},
         secret_text::SecretText,
-        sign_in::{SESSION_LASTS, SignInKind, Viewer},
+        sign_in::{SESSION_LASTS, SignIn, SignInKind, Viewer},
     },
     store::{SignInWrite, Write},
 };
@@ -60,21 +60,14 @@ pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<Peer>().map(|peer| peer.0)
 }
 
-/// Finds the session that the cookie names.
+/// Finds the session that the cookie names, and lets it last longer.
 pub async fn find(state: &DashboardState, headers: &HeaderMap) -> Result<Session, Wrong> {
-    let text = cookie(headers, SECURE)
-        .or_else(|| cookie(headers, PLAIN))
-        .ok_or(Wrong::NotSignedIn)?;
+    let text = text(headers).ok_or(Wrong::NotSignedIn)?;
+    let session = open(state, text).await?;
     let lifecycle = &state.options.lifecycle;
-    let now = lifecycle.now();
-    let hash = TokenHash::of(text);
-    let found = lifecycle.store().sign_in(hash).await?;
-    let session = found
-        .filter(|kept| kept.kind == SignInKind::Session && kept.is_open(now))
-        .ok_or(Wrong::NotSignedIn)?;
-    if let Some(idle_until) = session.prolonged(now) {
+    if let Some(idle_until) = session.prolonged(lifecycle.now()) {
         let write = SignInWrite::Prolong {
-            session: hash,
+            session: session.hash,
             idle_until,
         };
         // Reading goes on although nothing can be written.
@@ -88,11 +81,40 @@ pub async fn find(state: &DashboardState, headers: &HeaderMap) -> Result<Session
     Ok(Session {
         viewer: Viewer {
             scope: session.scope,
-            session: hash,
+            session: session.hash,
             from: None,
         },
         form_key: form_key(text),
     })
+}
+
+/// Whether the cookie still opens anything. Asking so keeps no session from idling.
+pub async fn is_open(state: &DashboardState, headers: &HeaderMap) -> bool {
+    match text(headers) {
+        Some(text) => open(state, text).await.is_ok(),
+        None => false,
+    }
+}
+
+/// The session with this text, if it is open: one that was opened with an API key is no longer open than the key is.
+async fn open(state: &DashboardState, text: &str) -> Result<SignIn, Wrong> {
+    let lifecycle = &state.options.lifecycle;
+    let found = lifecycle.store().sign_in(TokenHash::of(text)).await?;
+    let now = lifecycle.now();
+    let session = found
+        .filter(|kept| kept.kind == SignInKind::Session && kept.is_open(now))
+        .ok_or(Wrong::NotSignedIn)?;
+    if let Some(key) = &session.key {
+        let holder = state.options.keys.holder(key).await?;
+        holder
+            .filter(|holder| holder.scope == session.scope)
+            .ok_or(Wrong::NotSignedIn)?;
+    }
+    Ok(session)
+}
+
+fn text(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, SECURE).or_else(|| cookie(headers, PLAIN))
 }
 
 /// The cookie that opens a session.
@@ -155,7 +177,8 @@ pub fn check_form(session: &Session, form: &Form) -> Result<(), Wrong> {
         .map_err(|_| Wrong::ForeignForm)
 }
 
-/// Whether the browser came over https: it says so itself, or the proxy before us does.
+/// Whether the browser came over https: it says so itself, or the proxy before us does. Nobody has to be believed here:
+/// it decides how this browser keeps its own cookie, and nothing else.
 pub fn is_secure(headers: &HeaderMap, uri: &Uri) -> bool {
     let begins = |name: &str, with: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());

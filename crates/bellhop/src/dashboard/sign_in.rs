@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use super::{
     DashboardState, Wrong,
     answer::{document, guarded, see_other},
-    ask::{Opened, viewer_of_key},
     components::frame,
     form::Form,
     routes::read_body,
@@ -25,23 +24,38 @@ use crate::{
     domain::{
         access_token::TokenHash,
         api_key::Scope,
-        audit::{Actor, AuditAction, By, Fact, Peer},
+        audit::{Actor, AuditAction, AuditSubject, By, Fact, Peer},
         secret_text::SecretText,
-        sign_in::{SignIn, Viewer, generate},
+        sign_in::{KeyHolder, SignIn, Viewer, audit_id, generate},
     },
-    store::{CommitError, SignInWrite, Write},
+    store::{CommitError, LINK_IS_OVER, SignInWrite, StoreError, Write},
 };
 
 /// How to sign in.
-pub async fn page(State(state): State<DashboardState>, headers: HeaderMap) -> Response {
+pub async fn page(
+    State(state): State<DashboardState>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Response {
     if session::find(&state, &headers).await.is_ok() {
         return see_other("/dashboard");
+    }
+    if !state.may_look(address(peer)) {
+        return too_many(&state, &headers);
     }
     shown(&state, &headers, StatusCode::OK, None)
 }
 
 /// A button that uses the link.
-pub async fn link(headers: HeaderMap, Path(text): Path<String>) -> Response {
+pub async fn link(
+    State(state): State<DashboardState>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    Path(text): Path<String>,
+) -> Response {
+    if !state.may_look(address(peer)) {
+        return too_many(&state, &headers);
+    }
     let body = html! {
         p { "This link signs you in to Bellhop's dashboard on this browser, once." }
         form method="post" action={ (session::LINK_PATH) (text) } {
@@ -62,17 +76,20 @@ pub async fn use_link(
     if check_origin(&headers).is_err() {
         return refused(&state, &headers, &Wrong::ForeignForm);
     }
-    if !state.may_try() {
+    let from = address(peer);
+    if !state.may_try(from) {
         return too_many(&state, &headers);
     }
     let link = TokenHash::of(&text);
-    let open = |session| SignInWrite::UseLink { link, session };
-    // The link knows its scope; the narrowest stands here until then.
-    let from = peer.map(|Extension(peer)| peer.0);
-    match opened(&state, Scope::Introspect, from, open).await {
+    match opened_with_link(&state, link, from).await {
         Ok(text) => enter(&text, is_secure(&headers, &uri)),
         Err(CommitError::NotNow(why)) => {
-            note_refused(&state, from).await;
+            let fact = Fact::new(
+                AuditAction::SignInRefused,
+                AuditSubject::Session,
+                audit_id(&link),
+            );
+            note_refused(&state, fact.saying(json!({ "With": "Link" })), None, from).await;
             shown(&state, &headers, StatusCode::GONE, Some(&why))
         }
         Err(error) => refused(&state, &headers, &failed(error)),
@@ -86,27 +103,33 @@ pub async fn use_key(State(state): State<DashboardState>, request: Request) -> R
     if check_origin(headers).is_err() {
         return refused(&state, headers, &Wrong::ForeignForm);
     }
-    if !state.may_try() {
+    let from = session::peer(&parts.extensions);
+    if !state.may_try(from) {
         return too_many(&state, headers);
     }
     let form = match read_body(body).await {
         Ok(bytes) => Form::read(&bytes),
         Err(wrong) => return refused(&state, headers, &wrong),
     };
-    let key = SecretText::new(form.text("ApiKey").unwrap_or_default());
-    let scope = match viewer_of_key(&state.options.api, key.expose()).await {
-        Ok(Some(Opened::Everything)) => Scope::Operator,
-        Ok(Some(Opened::Application(id))) => Scope::Application(id),
+    let key = TokenHash::of(form.text("ApiKey").unwrap_or_default().trim());
+    let holder = match holder(&state, &key, from).await {
+        Ok(Some(holder)) => holder,
         Ok(None) => {
-            note_refused(&state, session::peer(&parts.extensions)).await;
             let why = "This is not an API key of scope operator or application, or it was deleted or has expired.";
             return shown(&state, headers, StatusCode::UNAUTHORIZED, Some(why));
         }
-        Err(wrong) => return refused(&state, headers, &wrong),
+        Err(error) => return refused(&state, headers, &error.into()),
     };
-    let from = session::peer(&parts.extensions);
-    match opened(&state, scope, from, SignInWrite::Keep).await {
-        Ok(text) => enter(&text, is_secure(headers, &parts.uri)),
+    let by = By {
+        actor: holder.actor,
+        from,
+        request_id: None,
+    };
+    let text = generate(&*state.options.random);
+    let session = SignIn::session(&text, holder.scope, state.options.lifecycle.now());
+    let write = SignInWrite::Keep(session.with_key(Some(key)));
+    match commit(&state, write, by).await {
+        Ok(()) => enter(&text, is_secure(headers, &parts.uri)),
         Err(error) => refused(&state, headers, &failed(error)),
     }
 }
@@ -119,7 +142,12 @@ pub async fn make_link(
 ) -> Response {
     let plain =
         |status: StatusCode, detail: &str| document_of(status, &json!({ "detail": detail }));
-    if !state.may_try() {
+    let away = || {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        plain(status, "The database does not answer.")
+    };
+    let from = address(peer);
+    if !state.may_try(from) {
         return plain(
             StatusCode::TOO_MANY_REQUESTS,
             "Too many tries to sign in at once. Wait a moment.",
@@ -128,35 +156,28 @@ pub async fn make_link(
     let key = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    match viewer_of_key(&state.options.api, key.unwrap_or_default()).await {
-        Ok(Some(Opened::Everything)) => {}
+    let key = TokenHash::of(key.unwrap_or_default().trim());
+    let holder = match holder(&state, &key, from).await {
+        Ok(Some(holder)) if holder.scope == Scope::Operator => holder,
         Ok(_) => {
             return plain(
                 StatusCode::UNAUTHORIZED,
                 "This needs a key of scope operator.",
             );
         }
-        Err(_) => {
-            return plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The database does not answer.",
-            );
-        }
-    }
+        Err(_) => return away(),
+    };
     let by = By {
-        actor: Actor::OperatorKey,
-        from: peer.map(|Extension(peer)| peer.0),
+        actor: holder.actor,
+        from,
         request_id: None,
     };
-    match state.link(Scope::Operator, by).await {
+    match state.link(Scope::Operator, Some(key), by).await {
         Ok(text) => {
             let path = format!("{}{}", session::LINK_PATH, text.expose());
             document_of(StatusCode::CREATED, &json!({ "Path": path }))
         }
-        Err(_) => plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The database does not answer.",
-        ),
+        Err(_) => away(),
     }
 }
 
@@ -174,20 +195,15 @@ pub async fn sign_out(
         if let Err(wrong) = checked {
             return refused(&state, &headers, &wrong);
         }
-        let write = SignInWrite::End {
-            session: session.viewer.session,
-        };
-        let by = Viewer {
-            from: peer.map(|Extension(peer)| peer.0),
+        let viewer = Viewer {
+            from: address(peer),
             ..session.viewer
-        }
-        .by();
-        if let Err(error) = state
-            .options
-            .lifecycle
-            .commit(Write::SignIn(write), by, None)
-            .await
-        {
+        };
+        let write = SignInWrite::End {
+            session: viewer.session,
+            application_id: viewer.scope.application_id(),
+        };
+        if let Err(error) = commit(&state, write, viewer.by()).await {
             return refused(&state, &headers, &failed(error));
         }
     }
@@ -197,37 +213,80 @@ pub async fn sign_out(
     response
 }
 
-/// Somebody could not sign in. There are no more of these than there may be tries.
-async fn note_refused(state: &DashboardState, from: Option<IpAddr>) {
+fn address(peer: Option<Extension<Peer>>) -> Option<IpAddr> {
+    peer.map(|Extension(Peer(address))| address)
+}
+
+/// Whose key it is, if it opens anything here. If not, the audit log is told.
+async fn holder(
+    state: &DashboardState,
+    key: &TokenHash,
+    from: Option<IpAddr>,
+) -> Result<Option<KeyHolder>, StoreError> {
+    let holder = state.options.keys.holder(key).await?;
+    let (opens, others) = match holder {
+        Some(holder) if holder.scope != Scope::Introspect => (Some(holder), None),
+        Some(holder) => (None, Some(holder.actor)),
+        None => (None, None),
+    };
+    if opens.is_none() {
+        let fact = Fact::of_server(AuditAction::SignInRefused);
+        note_refused(state, fact.saying(json!({ "With": "Key" })), others, from).await;
+    }
+    Ok(opens)
+}
+
+/// Somebody could not sign in.
+async fn note_refused(
+    state: &DashboardState,
+    fact: Fact,
+    known: Option<Actor>,
+    from: Option<IpAddr>,
+) {
+    if !state.may_note_refusal() {
+        return;
+    }
     let by = By {
-        actor: Actor::Stranger,
+        actor: known.unwrap_or(Actor::Stranger),
         from,
         request_id: None,
     };
-    let fact = Fact::of_server(AuditAction::SignInRefused);
     if let Err(error) = state.options.lifecycle.note(fact, by).await {
         tracing::warn!(%error, "a sign-in was refused, and the audit log could not be told");
     }
 }
 
-/// A session that is written so.
-async fn opened(
+/// The session that a link opens. What it opens is read first, so that the audit log has it; the link itself is judged
+/// by the write, which uses it up.
+async fn opened_with_link(
     state: &DashboardState,
-    scope: Scope,
+    link: TokenHash,
     from: Option<IpAddr>,
-    write: impl FnOnce(SignIn) -> SignInWrite,
 ) -> Result<SecretText, CommitError> {
-    let lifecycle = &state.options.lifecycle;
+    let over = || CommitError::NotNow(LINK_IS_OVER.into());
+    let kept = state.options.lifecycle.store().sign_in(link).await?;
+    let kept = kept.ok_or_else(over)?;
+    if let Some(key) = &kept.key
+        && state.options.keys.holder(key).await?.is_none()
+    {
+        return Err(over());
+    }
     let text = generate(&*state.options.random);
-    let session = SignIn::session(&text, scope, lifecycle.now());
+    let now = state.options.lifecycle.now();
+    let session = SignIn::session(&text, kept.scope, now).with_key(kept.key);
     let viewer = Viewer {
-        scope,
+        scope: session.scope,
         session: session.hash,
         from,
     };
-    let write = Write::SignIn(write(session));
-    lifecycle.commit(write, viewer.by(), None).await?;
+    commit(state, SignInWrite::UseLink { link, session }, viewer.by()).await?;
     Ok(text)
+}
+
+async fn commit(state: &DashboardState, write: SignInWrite, by: By) -> Result<(), CommitError> {
+    let lifecycle = &state.options.lifecycle;
+    lifecycle.commit(Write::SignIn(write), by, None).await?;
+    Ok(())
 }
 
 fn enter(text: &SecretText, is_secure: bool) -> Response {

@@ -1,30 +1,41 @@
 //! What all pages share.
 
-use std::sync::{Arc, Mutex};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use axum::Router;
-use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
+    bucket::{AddressBuckets, Bucket, Pace},
     domain::{
+        access_token::TokenHash,
         api_key::Scope,
         audit::By,
         secret_text::SecretText,
-        sign_in::{SignIn, generate},
+        sign_in::{KeyHolder, SignIn, generate},
     },
     feed::Feed,
     lifecycle::Lifecycle,
     random::SharedRandom,
-    store::{CommitError, SignInWrite, Write},
+    store::{CommitError, SignInWrite, StoreError, Write},
 };
 
 /// Most pages that listen for news at a time.
 const MOST_LISTENERS: usize = 256;
-/// Most tries to sign in at once, and how long it takes until there may be another. What is tried has 256 random bits: this
-/// bounds the work, not the luck.
-const MOST_TRIES: f64 = 30.0;
-const TRIES_PER_SECOND: f64 = 0.5;
+/// How often one address may try to sign in. What is tried has 256 random bits: this bounds the work, not the luck.
+const TRIES: Pace = Pace::new(Duration::from_secs(2), 30);
+/// How often the audit log is told of tries that failed, wherever they came from: strangers must not fill it.
+const REFUSALS_NOTED: Pace = Pace::new(Duration::from_secs(10), 30);
+/// How often one address may look at how to sign in.
+const LOOKS: Pace = Pace::per_second(10);
+
+/// Finds out whom an API key names.
+#[async_trait]
+pub trait KnowsKeys: Send + Sync + std::fmt::Debug {
+    /// Whom the key with this SHA-256 names now, and what it opens; `None` if it opens nothing any more.
+    async fn holder(&self, key: &TokenHash) -> Result<Option<KeyHolder>, StoreError>;
+}
 
 /// What the dashboard is made of.
 #[derive(Debug)]
@@ -35,6 +46,8 @@ pub struct DashboardOptions {
     pub feed: Arc<Feed>,
     /// The API, which commands are given to.
     pub api: Router,
+    /// Whom API keys name.
+    pub keys: Arc<dyn KnowsKeys>,
     /// Where random numbers come from.
     pub random: SharedRandom,
     /// Where the link to sign in is, for people.
@@ -50,36 +63,35 @@ pub struct DashboardState(Arc<Shared>);
 pub struct Shared {
     pub(super) options: DashboardOptions,
     pub(super) listeners: Arc<Semaphore>,
-    tries: Mutex<Tries>,
+    tries: AddressBuckets,
+    looks: AddressBuckets,
+    refusals: Bucket,
     stopping: watch::Sender<bool>,
-}
-
-/// How often somebody may still try to sign in.
-#[derive(Debug)]
-struct Tries {
-    left: f64,
-    at: Timestamp,
 }
 
 impl DashboardState {
     /// From its parts.
     pub fn new(options: DashboardOptions) -> Self {
-        let tries = Tries {
-            left: MOST_TRIES,
-            at: options.lifecycle.now(),
-        };
         Self(Arc::new(Shared {
             options,
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
-            tries: Mutex::new(tries),
+            tries: AddressBuckets::default(),
+            looks: AddressBuckets::default(),
+            refusals: Bucket::default(),
             stopping: watch::Sender::new(false),
         }))
     }
 
-    /// Makes a link that signs one person in, once. What comes back is the end of its path.
-    pub async fn link(&self, scope: Scope, by: By) -> Result<SecretText, CommitError> {
+    /// Makes a link that signs one person in, once. What comes back is the end of its path. If it was asked for with an
+    /// API key, what it opens ends with that key.
+    pub async fn link(
+        &self,
+        scope: Scope,
+        key: Option<TokenHash>,
+        by: By,
+    ) -> Result<SecretText, CommitError> {
         let text = generate(&*self.options.random);
-        let link = SignIn::link(&text, scope, self.options.lifecycle.now());
+        let link = SignIn::link(&text, scope, self.options.lifecycle.now()).with_key(key);
         let write = Write::SignIn(SignInWrite::Keep(link));
         self.options.lifecycle.commit(write, by, None).await?;
         Ok(text)
@@ -95,18 +107,29 @@ impl DashboardState {
         self.stopping.subscribe()
     }
 
-    /// Whether somebody may try to sign in now.
-    pub(super) fn may_try(&self) -> bool {
-        let now = self.options.lifecycle.now();
-        let mut tries = self.tries.lock().expect("no holder panics");
-        let passed = now.duration_since(tries.at).as_secs_f64().max(0.0);
-        tries.left = (tries.left + passed * TRIES_PER_SECOND).min(MOST_TRIES);
-        tries.at = now;
-        let may = tries.left >= 1.0;
-        if may {
-            tries.left -= 1.0;
-        }
-        may
+    /// Whether somebody at this address may try to sign in now.
+    pub(super) fn may_try(&self, from: Option<IpAddr>) -> bool {
+        self.may(&self.tries, from, TRIES)
+    }
+
+    /// Whether somebody at this address may look at how to sign in now.
+    pub(super) fn may_look(&self, from: Option<IpAddr>) -> bool {
+        self.may(&self.looks, from, LOOKS)
+    }
+
+    /// Whether the audit log is to be told of a try that failed.
+    pub(super) fn may_note_refusal(&self) -> bool {
+        self.refusals.take(self.now_ns(), REFUSALS_NOTED).wait_s == 0
+    }
+
+    /// What comes from nowhere was made within the process, by tests.
+    fn may(&self, buckets: &AddressBuckets, from: Option<IpAddr>, pace: Pace) -> bool {
+        let address = from.unwrap_or(IpAddr::from([0; 4]));
+        buckets.of(address).take(self.now_ns(), pace).wait_s == 0
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.options.lifecycle.now().as_nanosecond() as u64
     }
 }
 

@@ -113,6 +113,10 @@ names! {
     SignInRefused
     /// Requests came with keys that are not known; at most one entry a minute, with their number.
     KeysRefused
+    /// The encryption keys that were made here are others, or in another order.
+    EncryptionKeyRotated
+    /// Former encryption keys were taken out.
+    EncryptionKeysPruned
     /// A server began to work, in this version.
     ServerStarted
 }

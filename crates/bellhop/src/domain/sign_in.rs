@@ -34,6 +34,8 @@ pub struct SignIn {
     pub kind: SignInKind,
     /// What it opens: everything, or what one application may see.
     pub scope: Scope,
+    /// SHA-256 of the API key that it was opened with, if it was: it opens nothing once that key opens nothing.
+    pub key: Option<TokenHash>,
     /// When it was made.
     pub created: Timestamp,
     /// When it ends unless it is used before.
@@ -49,6 +51,15 @@ pub enum SignInKind {
     Link,
     /// It is what the cookie names.
     Session,
+}
+
+/// Whom an API key names, and what it opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// What it opens.
+    pub scope: Scope,
+    /// As the audit log names whoever has it.
+    pub actor: Actor,
 }
 
 /// Who looks at a page. Pages and commands show and do what this one may see and do, and nothing else exists for it.
@@ -107,6 +118,7 @@ impl SignIn {
             hash: TokenHash::of(text.expose()),
             kind: SignInKind::Link,
             scope,
+            key: None,
             created: now,
             idle_until: expires,
             expires,
@@ -119,10 +131,18 @@ impl SignIn {
             hash: TokenHash::of(text.expose()),
             kind: SignInKind::Session,
             scope,
+            key: None,
             created: now,
             idle_until: later(now, SESSION_IDLES),
             expires: later(now, SESSION_LASTS),
         }
+    }
+
+    /// Made with this API key, and over when the key is.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<TokenHash>) -> Self {
+        self.key = key;
+        self
     }
 
     /// Whether it still opens anything.

@@ -2,15 +2,18 @@
 
 use jiff::Timestamp;
 
-use crate::domain::{access_token::TokenHash, sign_in::SignIn};
+use crate::{
+    domain::{access_token::TokenHash, sign_in::SignIn},
+    id::ApplicationId,
+};
 
 /// What can be written of it.
 #[derive(Debug, Clone)]
 pub enum SignInWrite {
     /// Keeps a link or a session. What has ended is let go of.
     Keep(SignIn),
-    /// Uses a link up, and keeps the session that it opens, with the link's scope. Refused if the link was used, or is
-    /// over.
+    /// Uses a link up, and keeps the session that it opens, with the link's scope and key. Refused if the link was used,
+    /// or is over.
     UseLink {
         /// Of the link.
         link: TokenHash,
@@ -28,6 +31,8 @@ pub enum SignInWrite {
     End {
         /// Which.
         session: TokenHash,
+        /// The application that it was narrowed to.
+        application_id: Option<ApplicationId>,
     },
 }
 

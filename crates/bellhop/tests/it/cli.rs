@@ -3,8 +3,11 @@
 //! `TRYCMD=overwrite cargo test -p bellhop --test it transcripts` writes the transcripts anew; read the difference.
 
 use std::{
+    fs::{self, Permissions},
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -27,8 +30,20 @@ fn bellhop() -> Command {
     command
 }
 
+/// Keys that others may read are refused, and git keeps no such modes.
+fn make_private(files: &[&str]) {
+    for file in files {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
 #[test]
 fn transcripts() {
+    make_private(&[
+        "tests/cmd/key.in/data/encryption-key",
+        "tests/cmd/key.in/one/encryption-key",
+    ]);
     trycmd::TestCases::new()
         .env("COLUMNS", "100")
         .case("tests/cmd/*.trycmd")
@@ -77,7 +92,7 @@ fn serve_starts_on_an_empty_directory_and_stops_on_a_signal() {
     let key_line = line_with("Operator key");
     assert!(key_line.contains("(made just now)"), "{key_line}");
     line_with("curl -H");
-    let key = std::fs::read_to_string(directory.path().join("bellhop-data/operator-key")).unwrap();
+    let key = fs::read_to_string(directory.path().join("bellhop-data/operator-key")).unwrap();
     let key = key.trim();
     for (authorization, status) in [
         (format!("Bearer {key}"), "200"),
@@ -129,7 +144,7 @@ fn a_taken_port_and_a_readable_key_stop_serve_with_the_way_out() {
         "{said}"
     );
     let key = directory.path().join("bellhop-data/operator-key");
-    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let (code, said) = serve("127.0.0.1:0");
     assert_eq!(code, Some(2), "{said}");
     assert!(

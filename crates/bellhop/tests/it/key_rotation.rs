@@ -83,6 +83,33 @@ async fn integrations(server: &Server, application: &str, many: usize) -> Vec<St
     ids
 }
 
+/// Waits until the audit log has just these entries of the command line, oldest first.
+async fn noted(server: &Server, action: &str, expected: &[Value]) {
+    let began = Instant::now();
+    loop {
+        let page = server.get(&format!("/v1/audit?Action={action}")).await;
+        let entries = page["Items"].as_array().unwrap().iter().rev();
+        let details = |entry: &Value| {
+            assert_eq!(entry["Actor"]["Kind"], "CommandLine");
+            assert_eq!(entry["FromAddress"], Value::Null);
+            let mut details = entry["Details"].clone();
+            let ran = details.as_object_mut().unwrap().remove("RanUtc").unwrap();
+            assert!(
+                ran.as_str().unwrap() <= entry["AtUtc"].as_str().unwrap(),
+                "{entry}"
+            );
+            details
+        };
+        let found: Vec<_> = entries.map(details).collect();
+        if found == expected {
+            return;
+        }
+        assert!(found.len() < expected.len(), "{page}");
+        assert!(began.elapsed() < WITHIN, "{page}\n{}", server.log());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 async fn first_message(server: &Server, id: &str) -> Value {
     let history = server.get(&format!("/v1/integrations/{id}/messages")).await;
     history["Items"][0].clone()
@@ -130,6 +157,11 @@ async fn a_key_is_rotated_while_the_server_runs() {
     key_ok(&server, &["prune"]);
     let pruned = fs::read_to_string(&file).unwrap();
     assert_eq!(pruned.trim(), &after[..64]);
+    let (newest, former) = (&shown["Keys"][0]["Id"], &shown["Keys"][1]["Id"]);
+    let rotated = json!({ "How": "Rotated", "Keys": [newest, former] });
+    noted(&server, "EncryptionKeyRotated", &[rotated]).await;
+    let pruned = json!({ "Keys": [newest], "TakenOut": [former] });
+    noted(&server, "EncryptionKeysPruned", &[pruned]).await;
     server.kill_and_restart().await;
     for id in &ids {
         let message = first_message(&server, id).await;
@@ -265,5 +297,73 @@ async fn erasure_goes_on_after_a_kill_and_spares_what_is_pending() {
     for request in receiver.requests() {
         let request = String::from_utf8_lossy(&request).into_owned();
         assert!(request.contains("\"AccessToken\":\""), "{request}");
+    }
+}
+
+/// What the command line does while no server runs is in the log once one does, and once only: also if it was killed
+/// between the entry and the end of the file that it came from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_command_line_did_is_an_entry_once() {
+    let server = Server::start(&[]).await;
+    let (folder, data_dir) = (server.folder(), server.data_dir());
+    let pending = || {
+        let entries = fs::read_dir(&data_dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let is_pending =
+            |path: &std::path::PathBuf| path.to_string_lossy().contains("audit-pending");
+        entries.filter(is_pending).collect::<Vec<_>>()
+    };
+    assert!(server.end().await);
+    let server = {
+        let down = Command::new(env!("CARGO_BIN_EXE_bellhop"))
+            .args(["key", "rotate", "--prepare"])
+            .env_clear()
+            .env("BELLHOP_DATA_DIR", &data_dir)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(down.status.success(), "{down:?}");
+        let [left] = &pending()[..] else {
+            panic!("one file waits")
+        };
+        let kept = fs::read(left).unwrap();
+        let server = Server::start_in(folder.clone(), &[]).await;
+        let keys = status(&server)["Keys"].clone();
+        let prepared = json!({ "How": "Prepared", "Keys": [keys[0]["Id"], keys[1]["Id"]] });
+        noted(
+            &server,
+            "EncryptionKeyRotated",
+            std::slice::from_ref(&prepared),
+        )
+        .await;
+        until_none(&pending).await;
+        // As if it had been killed before the file was removed.
+        fs::write(left, kept).unwrap();
+        until_none(&pending).await;
+        noted(
+            &server,
+            "EncryptionKeyRotated",
+            std::slice::from_ref(&prepared),
+        )
+        .await;
+        key_ok(&server, &["rotate", "--activate"]);
+        let activated = json!({ "How": "Activated", "Keys": [keys[1]["Id"], keys[0]["Id"]] });
+        noted(&server, "EncryptionKeyRotated", &[prepared, activated]).await;
+        server
+    };
+    let refused = key(&server, &["prune"]);
+    // It may be through already; if it was refused, it has left nothing.
+    let entries = usize::from(refused.status.success());
+    until_none(&pending).await;
+    let page = server.get("/v1/audit?Action=EncryptionKeysPruned").await;
+    assert_eq!(page["Items"].as_array().unwrap().len(), entries, "{page}");
+}
+
+async fn until_none(pending: &impl Fn() -> Vec<std::path::PathBuf>) {
+    let began = Instant::now();
+    while !pending().is_empty() {
+        assert!(began.elapsed() < WITHIN, "{:?}", pending());
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

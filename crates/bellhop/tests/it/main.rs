@@ -1,5 +1,6 @@
 //! The integration tests of the server, in one binary.
 
+mod addresses;
 mod api;
 mod audit;
 mod authentication;

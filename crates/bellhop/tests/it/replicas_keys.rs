@@ -97,6 +97,36 @@ async fn a_key_that_one_replica_ends_is_refused_by_the_other_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ends_on_the_other_replica_within_a_second_of_its_key() {
+    if cluster().is_none() {
+        return;
+    }
+    let database = TestDatabase::new().await;
+    let (one, other) = (replica(&database).await, replica(&database).await);
+    let made = one.make("/v1/keys", &json!({ "Scope": "operator" })).await;
+    let session = one.sign_in(&text(&made["Key"])).await;
+    let status = async |server: &Server| {
+        let cookie = [("cookie", session.as_str())];
+        server
+            .fetch(Method::GET, "/dashboard/keys", &cookie, "")
+            .await
+            .0
+    };
+    until("the other replica knows the key", async || {
+        status(&other).await == 200
+    })
+    .await;
+    assert_eq!(status(&one).await, 200);
+    let path = format!("/v1/keys/{}", text(&made["Id"]));
+    assert_eq!(one.ask(Method::DELETE, &path, None).await.0, 204);
+    assert_eq!(status(&one).await, 303);
+    let began = Instant::now();
+    until("the session is over", async || status(&other).await == 303).await;
+    assert!(began.elapsed() <= REVOKED_WITHIN, "{:?}", began.elapsed());
+    assert!(one.end().await && other.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_replaced_without_overlap_is_inactive_at_once_on_both_replicas() {
     if cluster().is_none() {
         return;

@@ -89,6 +89,7 @@ const ROOMS: &[Room] = &[
     Room {
         module: "api",
         uses: &[
+            "bucket",
             "clock",
             "domain",
             "feed",
@@ -104,6 +105,7 @@ const ROOMS: &[Room] = &[
     Room {
         module: "dashboard",
         uses: &[
+            "bucket",
             "clock",
             "domain",
             "feed",
@@ -133,6 +135,11 @@ const ROOMS: &[Room] = &[
     Room {
         module: "id",
         uses: &["clock", "random"],
+        crates: Crates::Not(WEB),
+    },
+    Room {
+        module: "bucket",
+        uses: NOBODY,
         crates: Crates::Not(WEB),
     },
     Room {

@@ -61,17 +61,9 @@ impl Place {
                 let address =
                     Address::parse(&url).map_err(|error| Failure::new(Code::Usage, error))?;
                 let opened = PostgresAuditLog::open(&address).await;
-                Box::new(opened.map_err(|error| away(error, &address.shown()))?)
+                Box::new(opened.map_err(|error| Failure::away(error, &address.shown()))?)
             }
         })
-    }
-}
-
-fn away(error: StoreError, at: &str) -> Failure {
-    match error {
-        StoreError::Database(_) => Failure::new(Code::Unreachable, format_args!("{at}: {error}"))
-            .hint("is it running, and is BELLHOP_DATABASE_URL right? psql takes the same one"),
-        other => other.into(),
     }
 }
 

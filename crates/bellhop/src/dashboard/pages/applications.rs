@@ -147,7 +147,7 @@ pub async fn link(visit: Visit) -> Result<Done, Wrong> {
     let application = visit.application(visit.id(Noun::Application)?).await?;
     let made = visit
         .state()
-        .link(Scope::Application(application.id), visit.who().by())
+        .link(Scope::Application(application.id), None, visit.who().by())
         .await;
     let text = made.map_err(|error| match error {
         CommitError::Store(error) => Wrong::Store(error),

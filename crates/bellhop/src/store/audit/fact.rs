@@ -301,14 +301,18 @@ fn signed_in(write: &SignInWrite) -> Option<Fact> {
             let details = json!({ "Scope": made.scope.as_str() });
             Some(session(A::SignedIn, made).saying(details))
         }
-        SignInWrite::UseLink { link, session } => {
-            let fact = Fact::new(A::SignedIn, S::Session, audit_id(&session.hash));
-            Some(fact.saying(json!({ "Link": audit_id(link) })))
+        SignInWrite::UseLink {
+            link,
+            session: opened,
+        } => {
+            let details = json!({ "Scope": opened.scope.as_str(), "Link": audit_id(link) });
+            Some(session(A::SignedIn, opened).saying(details))
         }
         SignInWrite::Prolong { .. } => None,
-        SignInWrite::End { session } => {
-            Some(Fact::new(A::SignedOut, S::Session, audit_id(session)))
-        }
+        SignInWrite::End {
+            session,
+            application_id,
+        } => Some(Fact::new(A::SignedOut, S::Session, audit_id(session)).of(*application_id)),
     }
 }
 

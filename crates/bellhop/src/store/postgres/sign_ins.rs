@@ -20,7 +20,8 @@ use crate::{
     store::{CommitError, LINK_IS_OVER, Noun, SignInWrite, StoreError, Written, sealed::corrupt},
 };
 
-const COLUMNS: &str = "hash, kind, scope, application_id, created_ms, idle_until_ms, expires_ms";
+const COLUMNS: &str =
+    "hash, kind, scope, application_id, created_ms, idle_until_ms, expires_ms, key_hash";
 
 type Outcome = Result<Written, Stop>;
 
@@ -37,7 +38,7 @@ pub async fn write(alone: &Alone<'_>, write: &SignInWrite, at: Timestamp) -> Out
             execute(alone.on, sql, &[&hash, &to_ms(*idle_until)]).await?;
             Ok(Written::SignedIn)
         }
-        SignInWrite::End { session } => {
+        SignInWrite::End { session, .. } => {
             let hash: &[u8] = &session.0;
             execute(alone.on, "DELETE FROM sign_ins WHERE hash = $1", &[&hash]).await?;
             Ok(Written::Deleted)
@@ -61,6 +62,7 @@ async fn use_link(alone: &Alone<'_>, link: &TokenHash, session: &SignIn, at: Tim
         .ok_or_else(|| not_now(LINK_IS_OVER))?;
     let session = SignIn {
         scope: link.scope,
+        key: link.key,
         ..session.clone()
     };
     keep(alone, &session, at).await
@@ -77,7 +79,8 @@ async fn keep(alone: &Alone<'_>, sign_in: &SignIn, at: Timestamp) -> Outcome {
     let over = "DELETE FROM sign_ins WHERE idle_until_ms <= $1";
     execute(alone.on, over, &[&to_ms(at)]).await?;
     let hash: &[u8] = &sign_in.hash.0;
-    let sql = format!("INSERT INTO sign_ins ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)");
+    let sql = format!("INSERT INTO sign_ins ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+    let key = sign_in.key.as_ref().map(|key| key.0.as_slice());
     execute(
         alone.on,
         &sql,
@@ -89,6 +92,7 @@ async fn keep(alone: &Alone<'_>, sign_in: &SignIn, at: Timestamp) -> Outcome {
             &to_ms(sign_in.created),
             &to_ms(sign_in.idle_until),
             &to_ms(sign_in.expires),
+            &key,
         ],
     )
     .await?;
@@ -110,5 +114,6 @@ fn sign_in(row: &Row) -> Result<SignIn, StoreError> {
         created: rows::moment(row, 4)?,
         idle_until: rows::moment(row, 5)?,
         expires: rows::moment(row, 6)?,
+        key: rows::hash_or_null(row, 7)?.map(TokenHash),
     })
 }

@@ -31,7 +31,7 @@ pub fn write(apply: &Apply<'_>, write: &SignInWrite, at: Timestamp) -> Outcome {
             execute(apply.connection, sql, params![session, to_ms(*idle_until)])?;
             Ok(Written::SignedIn)
         }
-        SignInWrite::End { session } => {
+        SignInWrite::End { session, .. } => {
             let sql = "DELETE FROM sign_ins WHERE hash = ?1";
             execute(apply.connection, sql, params![session])?;
             Ok(Written::Deleted)
@@ -41,7 +41,8 @@ pub fn write(apply: &Apply<'_>, write: &SignInWrite, at: Timestamp) -> Outcome {
 
 pub fn find(connection: &Connection, hash: TokenHash) -> Result<Option<SignIn>, StoreError> {
     let mut select = connection.prepare_cached(
-        "SELECT hash, kind, scope, application_id, created_ms, idle_until_ms, expires_ms FROM sign_ins WHERE hash = ?1",
+        "SELECT hash, kind, scope, application_id, created_ms, idle_until_ms, expires_ms, key_hash \
+         FROM sign_ins WHERE hash = ?1",
     )?;
     let mut rows = select.query([hash])?;
     rows.next()?.map(sign_in).transpose()
@@ -55,6 +56,7 @@ fn use_link(connection: &Connection, link: &TokenHash, session: &SignIn, at: Tim
     execute(connection, sql, params![link.hash])?;
     let session = SignIn {
         scope: link.scope,
+        key: link.key,
         ..session.clone()
     };
     keep(connection, &session, at)
@@ -75,7 +77,7 @@ fn keep(connection: &Connection, sign_in: &SignIn, at: Timestamp) -> Outcome {
     execute(connection, over, params![to_ms(at)])?;
     execute(
         connection,
-        "INSERT INTO sign_ins VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO sign_ins VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             sign_in.hash,
             sign_in.kind.as_str(),
@@ -84,6 +86,7 @@ fn keep(connection: &Connection, sign_in: &SignIn, at: Timestamp) -> Outcome {
             to_ms(sign_in.created),
             to_ms(sign_in.idle_until),
             to_ms(sign_in.expires),
+            sign_in.key,
         ],
     )?;
     Ok(Written::SignedIn)
@@ -109,5 +112,6 @@ fn sign_in(row: &Row<'_>) -> Result<SignIn, StoreError> {
         created: from_ms(row.get(4)?),
         idle_until: from_ms(row.get(5)?),
         expires: from_ms(row.get(6)?),
+        key: row.get(7)?,
     })
 }

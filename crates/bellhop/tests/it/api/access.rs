@@ -23,10 +23,11 @@ struct Useless {
 
 #[tokio::test]
 async fn every_operation_answers_every_caller_as_the_table_says() {
-    let app = TestApp::with_rates(api::KeyRates {
+    let app = TestApp::with_rates(api::Rates {
         operator: None,
         application: None,
         introspect: None,
+        keyless: None,
     });
     let introspect = app.key(&json!({ "Scope": "introspect" })).await;
     let useless = useless(&app).await;

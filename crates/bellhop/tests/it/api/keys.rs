@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellhop::{
-    api::KeyRates,
+    api::Rates,
     domain::{
         access_token::TokenHash,
         api_key::{ApiKey, Scope},
@@ -91,9 +91,9 @@ async fn a_key_that_another_process_made_is_found_within_a_second() {
 
 #[tokio::test]
 async fn a_key_has_its_own_limit() {
-    let app = TestApp::with_rates(KeyRates {
+    let app = TestApp::with_rates(Rates {
         application: Some(5),
-        ..KeyRates::default()
+        ..Rates::default()
     });
     let application = app.application("Acme Keys").await;
     let scope = json!({ "Scope": "application", "ApplicationId": application });

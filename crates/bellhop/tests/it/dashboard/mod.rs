@@ -1,5 +1,6 @@
 //! The dashboard over a real store, as a browser without JavaScript meets it.
 
+mod auditing;
 mod commands;
 mod markup;
 mod masking;
@@ -50,6 +51,7 @@ impl Desk {
             lifecycle: Arc::new(lifecycle),
             feed: app.feed.clone(),
             api: api::router(app.api.clone()),
+            keys: Arc::new(app.api.clone()),
             random,
             link_file: "/var/lib/bellhop/sign-in-link".to_owned(),
         });
@@ -66,7 +68,7 @@ impl Desk {
     async fn link(&self, scope: Scope) -> String {
         let text = self
             .state
-            .link(scope, bellhop::domain::audit::By::system())
+            .link(scope, None, bellhop::domain::audit::By::system())
             .await
             .unwrap();
         format!("{LINK_PATH}{}", text.expose())

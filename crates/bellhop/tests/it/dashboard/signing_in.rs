@@ -267,6 +267,11 @@ async fn tries_to_sign_in_are_bounded() {
         refused += usize::from(attempt().await == 429);
     }
     assert_eq!(refused, 10);
+    // Somebody elsewhere may.
+    let asking = desk
+        .ask(&Method::POST, "/dashboard/sign-in")
+        .from("192.0.2.7");
+    assert_eq!(asking.body("ApiKey=wrong").send().await.status, 401);
     app.clock.advance(Duration::from_secs(4));
     assert_eq!(
         [attempt().await, attempt().await, attempt().await],

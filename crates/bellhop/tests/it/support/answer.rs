@@ -1,6 +1,7 @@
 //! Asking the API, and what it answers.
 
 use axum::{Router, body::Body};
+use bellhop::domain::audit::Peer;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -46,6 +47,15 @@ impl<'a> Asking<'a> {
     pub fn header(self, name: &str, value: &str) -> Self {
         Self {
             request: self.request.header(name, value),
+            ..self
+        }
+    }
+
+    /// From this address.
+    pub fn from(self, address: &str) -> Self {
+        let address = address.parse().unwrap();
+        Self {
+            request: self.request.extension(Peer(address)),
             ..self
         }
     }

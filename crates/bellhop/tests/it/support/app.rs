@@ -14,7 +14,7 @@ use super::{
 use async_trait::async_trait;
 use axum::Router;
 use bellhop::{
-    api::{self, ApiOptions, ApiState, JudgeUrl, KeyRates, TestResult, TestSender},
+    api::{self, ApiOptions, ApiState, JudgeUrl, Rates, TestResult, TestSender},
     delivery::retired::Retired,
     domain::{access_token::TokenHash, webhook::Webhook},
     feed::Feed,
@@ -70,12 +70,12 @@ pub struct RecordedTests(pub Mutex<Vec<(Webhook, Duration)>>);
 impl TestApp {
     /// Over an empty store.
     pub fn start() -> Self {
-        Self::with_rates(KeyRates::default())
+        Self::with_rates(Rates::default())
     }
 
     /// With these limits.
-    pub fn with_rates(key_rates: KeyRates) -> Self {
-        Self::with(key_rates, Arc::new(HttpsOrLoopback))
+    pub fn with_rates(rates: Rates) -> Self {
+        Self::with(rates, Arc::new(HttpsOrLoopback))
     }
 
     /// One of several replicas that share the store.
@@ -83,7 +83,7 @@ impl TestApp {
         Self::over(
             Place::fresh(),
             Arc::new(ManualClock::new()),
-            KeyRates::default(),
+            Rates::default(),
             Arc::new(HttpsOrLoopback),
             true,
         )
@@ -91,14 +91,14 @@ impl TestApp {
 
     /// Accepts every URL for a webhook.
     pub fn accepting_every_url() -> Self {
-        Self::with(KeyRates::default(), Arc::new(Anything))
+        Self::with(Rates::default(), Arc::new(Anything))
     }
 
-    fn with(key_rates: KeyRates, judge_url: Arc<dyn JudgeUrl>) -> Self {
+    fn with(rates: Rates, judge_url: Arc<dyn JudgeUrl>) -> Self {
         Self::over(
             Place::fresh(),
             Arc::new(ManualClock::new()),
-            key_rates,
+            rates,
             judge_url,
             false,
         )
@@ -123,13 +123,13 @@ impl TestApp {
         );
         drop(store);
         let judge_url = Arc::new(HttpsOrLoopback);
-        Self::over(place, clock, KeyRates::default(), judge_url, false)
+        Self::over(place, clock, Rates::default(), judge_url, false)
     }
 
     fn over(
         place: Place,
         clock: Arc<ManualClock>,
-        key_rates: KeyRates,
+        rates: Rates,
         judge_url: Arc<dyn JudgeUrl>,
         are_keys_shared: bool,
     ) -> Self {
@@ -155,7 +155,7 @@ impl TestApp {
             former_operator_keys: vec![TokenHash::of(FORMER_OPERATOR)],
             are_keys_shared,
             metrics: Arc::new(Metrics::new()),
-            key_rates,
+            rates,
             secret_overlap: Duration::from_hours(24),
             public_url: Some("https://bellhop.example".into()),
         });

@@ -202,6 +202,21 @@ impl Server {
             .await
     }
 
+    /// Signs in to the dashboard with an API key; answers with the session's cookie.
+    pub async fn sign_in(&self, key: &str) -> String {
+        let form = format!("ApiKey={key}");
+        let (status, headers, _) = self
+            .fetch(Method::POST, "/dashboard/sign-in", &[], &form)
+            .await;
+        assert_eq!(status, 303);
+        session_of(&headers)
+    }
+
+    /// Signs in to the dashboard with the operator's key.
+    pub async fn sign_in_as_operator(&self) -> String {
+        self.sign_in(KEY).await
+    }
+
     /// Whether an access token is active (RFC 7662).
     pub async fn is_active(&self, token: &str) -> bool {
         let request = Request::post(format!(
@@ -368,6 +383,12 @@ fn spawn(address: &str, folder: &Path, settings: &[(String, String)]) -> Child {
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// The session's cookie, name and value, of an answer that opens one.
+pub fn session_of(headers: &HeaderMap) -> String {
+    let cookie = headers[header::SET_COOKIE].to_str().unwrap();
+    cookie.split(';').next().unwrap().to_owned()
 }
 
 /// An address that was free just now.

@@ -227,6 +227,8 @@ pub async fn each_change_leaves_one_entry<D: Database>(world: World<D>) {
         A::SignedOut,
         A::SignInRefused,
         A::KeysRefused,
+        A::EncryptionKeyRotated,
+        A::EncryptionKeysPruned,
         A::ServerStarted,
     ] {
         expect(note(action), action).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bellhop::{
     domain::{
+        access_token::TokenHash,
         api_key::Scope,
         secret_text::SecretText,
         sign_in::{SignIn, SignInKind},
@@ -29,7 +30,9 @@ async fn write<D: Database>(world: &World<D>, write: SignInWrite) -> Result<(), 
 pub async fn a_link_opens_one_session_of_its_scope<D: Database>(world: World<D>) {
     let store = world.store();
     let application = world.new_application("Product").await;
-    let link = SignIn::link(&text("link"), Scope::Application(application), world.now());
+    let key = Some(TokenHash::of("key"));
+    let link =
+        SignIn::link(&text("link"), Scope::Application(application), world.now()).with_key(key);
     write(&world, SignInWrite::Keep(link.clone()))
         .await
         .unwrap();
@@ -43,6 +46,8 @@ pub async fn a_link_opens_one_session_of_its_scope<D: Database>(world: World<D>)
     let kept = store.sign_in(session.hash).await.unwrap().unwrap();
     // Never more than the link says.
     assert_eq!(kept.scope, Scope::Application(application));
+    // And no longer than the key that the link was made with.
+    assert_eq!(kept.key, key);
     assert_eq!(kept.kind, SignInKind::Session);
     assert_eq!(store.sign_in(link.hash).await.unwrap(), None);
     let again = write(&world, use_it()).await.unwrap_err();
@@ -112,6 +117,7 @@ pub async fn a_session_is_prolonged_and_ended<D: Database>(world: World<D>) {
     );
     let end = SignInWrite::End {
         session: session.hash,
+        application_id: None,
     };
     write(&world, end.clone()).await.unwrap();
     assert_eq!(store.sign_in(session.hash).await.unwrap(), None);

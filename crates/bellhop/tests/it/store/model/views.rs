@@ -70,6 +70,7 @@ impl State {
                 self.sign_ins.remove(&link.hash.0);
                 let session = SignIn {
                     scope: link.scope,
+                    key: link.key,
                     ..session.clone()
                 };
                 self.keep_sign_in(&session, at)
@@ -83,7 +84,7 @@ impl State {
                 }
                 Ok(Written::SignedIn)
             }
-            SignInWrite::End { session } => {
+            SignInWrite::End { session, .. } => {
                 self.sign_ins.remove(&session.0);
                 Ok(Written::Deleted)
             }
