@@ -129,7 +129,6 @@ impl App {
         let replays = ReplayRunner::new(store.clone(), feed.clone(), parts.clock.clone());
         let audit = AuditLinks::new(store.clone(), parts.clock.clone());
         let lifecycle = lifecycle(&config, &store, &feed, &parts);
-        let is_shared = config.is_shared();
         let state = ApiState::new(ApiOptions {
             lifecycle: lifecycle.clone(),
             live: Live::new(store.clone(), feed.clone()),
@@ -143,7 +142,7 @@ impl App {
             }),
             operator_key: hash(&secrets.operator_key),
             former_operator_keys: secrets.former_operator_keys.iter().map(hash).collect(),
-            are_keys_shared: is_shared,
+            are_keys_shared: config.is_shared(),
             metrics,
             rates: rates(&config),
             secret_overlap: SECRET_OVERLAP,
@@ -164,7 +163,7 @@ impl App {
             audit,
             proxies: Proxies::of(&config),
             drain: config.drain,
-            is_shared,
+            is_shared: config.is_shared(),
         })
     }
 

@@ -361,6 +361,12 @@ pub async fn census(address: &Address) -> Result<Census, StoreError> {
     let connection = connections.get().await?;
     let counted = async {
         schema::refuse_other(&connection).await?;
+        // First: what it says is through is through in what is counted after it.
+        let newest = passes(&connection)
+            .await?
+            .iter()
+            .rev()
+            .find_map(Pass::shown);
         let mut by_key = BTreeMap::new();
         for table in sealed_tables() {
             for column in sealed_columns(table) {
@@ -376,11 +382,6 @@ pub async fn census(address: &Address) -> Result<Census, StoreError> {
                 }
             }
         }
-        let newest = passes(&connection)
-            .await?
-            .iter()
-            .rev()
-            .find_map(Pass::shown);
         Ok::<_, Failed>(Census {
             by_key: by_key.into_iter().collect(),
             newest,

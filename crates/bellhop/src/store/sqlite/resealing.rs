@@ -307,6 +307,8 @@ pub fn census(path: &Path) -> Result<Census, StoreError> {
     let connection = open_reader(path)?;
     refuse_other(&connection)?;
     let connection = &connection;
+    // First: what it says is through is through in what is counted after it.
+    let newest = passes(connection)?.iter().rev().find_map(Pass::shown);
     let mut by_key = std::collections::BTreeMap::new();
     for table in sealed_tables() {
         for column in sealed_columns(table) {
@@ -327,7 +329,6 @@ pub fn census(path: &Path) -> Result<Census, StoreError> {
             }
         }
     }
-    let newest = passes(connection)?.iter().rev().find_map(Pass::shown);
     Ok(Census {
         by_key: by_key.into_iter().collect(),
         newest,
