@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bellhop_webhook::{Action, HEADER_ID, HEADER_TIMESTAMP, MessageId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,8 +9,8 @@ use super::{TestResult, objects::Headers, times::UtcMillisecond};
 use crate::{
     domain::{
         delivery::{Attempt, Delivery, Response, Timings},
-        masked::{MASK, masked_body, masked_url},
-        signatures,
+        masked::{masked_body, masked_url},
+        sent::Sent,
         webhook::Webhook,
     },
     store::MessageBody,
@@ -22,14 +21,7 @@ use crate::{
 pub struct SentTo {
     /// Masked; `None` if the webhook is gone.
     url: Option<String>,
-    message_id: MessageId,
-    action: Action,
-    /// 0 for a test message.
-    sequence: u64,
-    /// See [`Delivery::previous`].
-    previous: u64,
-    /// Names of the webhook's further headers.
-    extra: Vec<String>,
+    sent: Sent,
     /// Masked.
     body: Option<String>,
 }
@@ -125,11 +117,7 @@ impl SentTo {
         };
         Self {
             url: webhook.map(|webhook| masked_url(webhook.url.expose())),
-            message_id: delivery.message_id(),
-            action: delivery.action,
-            sequence: delivery.sequence,
-            previous: delivery.previous,
-            extra: webhook.map(names).unwrap_or_default(),
+            sent: Sent::of(delivery, webhook),
             body,
         }
     }
@@ -138,46 +126,9 @@ impl SentTo {
     pub fn test(webhook: &Webhook, tested: &TestResult) -> Self {
         Self {
             url: Some(masked_url(webhook.url.expose())),
-            message_id: tested.message_id,
-            action: tested.action,
-            sequence: 0,
-            previous: 0,
-            extra: names(webhook),
+            sent: Sent::test(webhook, tested.message_id, tested.action),
             body: masked_body(tested.action, &tested.body),
         }
-    }
-
-    /// The headers as they were sent with this attempt, by the same rules.
-    fn headers(&self, attempt: &Attempt) -> Headers {
-        let headers = [
-            ("content-type", "application/json".to_owned()),
-            (
-                "user-agent",
-                concat!("bellhop/", env!("CARGO_PKG_VERSION")).to_owned(),
-            ),
-            (HEADER_ID, self.message_id.to_string()),
-            (HEADER_TIMESTAMP, attempt.started.as_second().to_string()),
-            ("bellhop-action", self.action.as_str().to_owned()),
-            ("bellhop-sequence", self.sequence.to_string()),
-            ("bellhop-previous", self.previous.to_string()),
-            ("bellhop-attempt", attempt.number.to_string()),
-            ("traceparent", attempt.traceparent.clone()),
-        ];
-        let replay = attempt
-            .is_replay
-            .then(|| ("bellhop-replay", "true".to_owned()));
-        let signatures = signatures::headers_of(&attempt.signature)
-            .map(|(name, value)| (name, value.to_owned()));
-        let own = headers
-            .into_iter()
-            .chain(signatures)
-            .chain(replay)
-            .map(|(name, value)| (name.to_owned(), value));
-        let extra = self
-            .extra
-            .iter()
-            .map(|name| (name.clone(), MASK.to_owned()));
-        Headers(own.chain(extra).collect())
     }
 }
 
@@ -187,7 +138,7 @@ impl AttemptObject {
         let request = RequestObject {
             method: "POST",
             url: sent.url.clone(),
-            headers: sent.headers(&attempt),
+            headers: Headers(sent.sent.headers(&attempt)),
             body: sent.body.clone(),
         };
         Self {
@@ -246,20 +197,6 @@ impl From<Timings> for TimingsObject {
             receive_ms: ms(timings.receive_us),
         }
     }
-}
-
-/// The headers whose values are masked.
-fn names(webhook: &Webhook) -> Vec<String> {
-    let authorization = webhook
-        .authentication
-        .as_ref()
-        .map(|_| "authorization".to_owned());
-    webhook
-        .headers
-        .iter()
-        .map(|(name, _)| name.clone())
-        .chain(authorization)
-        .collect()
 }
 
 fn milliseconds(us: u64) -> f64 {

@@ -18,6 +18,7 @@ pub mod operational_mail;
 pub mod replay;
 pub mod retry;
 pub mod secret_text;
+pub mod sent;
 pub mod sign_in;
 pub mod signatures;
 pub mod webhook;

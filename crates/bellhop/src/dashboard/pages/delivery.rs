@@ -1,6 +1,5 @@
 //! One delivery: where it stands, why, what to do, and every attempt.
 
-use bellhop_webhook::{HEADER_ID, HEADER_TIMESTAMP};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -19,8 +18,8 @@ use crate::{
     domain::{
         delivery::{Attempt, Delivery, DeliveryState, Response},
         health::Circuit,
-        masked::{MASK, masked_body, masked_url},
-        signatures,
+        masked::{masked_body, masked_url},
+        sent::Sent,
         webhook::{Webhook, WebhookState},
     },
     id::DeliveryId,
@@ -347,7 +346,7 @@ impl Seen {
                             Some(response) => (answered(response, attempt.number)),
                         }
                         h3 { "Request" }
-                        @let sent = self.headers(attempt);
+                        @let sent = Sent::of(&self.delivery, self.webhook.as_ref()).headers(attempt);
                         (headers("Headers that were sent", sent.iter().map(|(name, value)| (&**name, &**value))))
                         @if let Some(webhook) = &self.webhook {
                             details.raw {
@@ -379,37 +378,6 @@ impl Seen {
                 p.quiet { "The bytes cannot be shown." }
             }
         }
-    }
-
-    /// The headers as they were sent with this attempt, by the same rules; those of the webhook masked.
-    fn headers(&self, attempt: &Attempt) -> Vec<(String, String)> {
-        let delivery = &self.delivery;
-        let own = [
-            ("content-type", "application/json".to_owned()),
-            (
-                "user-agent",
-                concat!("bellhop/", env!("CARGO_PKG_VERSION")).to_owned(),
-            ),
-            (HEADER_ID, delivery.message_id().to_string()),
-            (HEADER_TIMESTAMP, attempt.started.as_second().to_string()),
-            ("bellhop-action", delivery.action.as_str().to_owned()),
-            ("bellhop-sequence", delivery.sequence.to_string()),
-            ("bellhop-previous", delivery.previous.to_string()),
-            ("bellhop-attempt", attempt.number.to_string()),
-            ("traceparent", attempt.traceparent.clone()),
-        ];
-        let replay = attempt
-            .is_replay
-            .then(|| ("bellhop-replay", "true".to_owned()));
-        let signatures = signatures::headers_of(&attempt.signature)
-            .map(|(name, value)| (name, value.to_owned()));
-        let own = own.into_iter().chain(signatures);
-        let own = own
-            .chain(replay)
-            .map(|(name, value)| (name.to_owned(), value));
-        let further = self.webhook.iter().flat_map(|webhook| &webhook.headers);
-        own.chain(further.map(|(name, _)| (name.clone(), MASK.to_owned())))
-            .collect()
     }
 }
 
