@@ -69,6 +69,8 @@ pub struct Config {
     pub application_key_rate: Option<u32>,
     /// Most requests a second from one address to what needs no key; `None`: no limit.
     pub keyless_rate: Option<u32>,
+    /// Whether the dashboard has a built-in receiver.
+    pub play: bool,
     /// How long requests in flight may take to end when the process is told to stop.
     pub drain: Duration,
     /// What is logged and how.
@@ -226,6 +228,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         max_in_flight_per_host: reader.read("max_in_flight_per_host", values::count(1..=65_536))?,
         application_key_rate: reader.read("application_key_rate", values::rate)?,
         keyless_rate: reader.read("keyless_rate", values::rate)?,
+        play: reader.read("play", values::yes_or_no)?,
         drain: reader.read("drain_seconds", values::seconds(0..=600))?,
         log: Log {
             filter: reader.read("log", values::log_filter)?,

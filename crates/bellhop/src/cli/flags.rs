@@ -65,6 +65,9 @@ pub struct SettingFlags {
     /// Most requests a second from one address to what needs no key; 0 is no limit [default: 50].
     #[arg(long, value_name = "COUNT")]
     keyless_rate: Option<String>,
+    /// Whether the dashboard has a built-in receiver; not with PostgreSQL [default: true].
+    #[arg(long, value_name = "BOOLEAN")]
+    play: Option<String>,
     /// How long requests in flight may take to end at a stop [default: 20].
     #[arg(long, value_name = "SECONDS")]
     drain_seconds: Option<String>,
@@ -108,6 +111,7 @@ impl SettingFlags {
             ("max_in_flight_per_host", &self.max_in_flight_per_host),
             ("application_key_rate", &self.application_key_rate),
             ("keyless_rate", &self.keyless_rate),
+            ("play", &self.play),
             ("drain_seconds", &self.drain_seconds),
             ("log", &self.log),
             ("log_format", &self.log_format),

@@ -19,7 +19,6 @@ mod sign_in;
 mod store;
 mod style;
 mod verify;
-mod verify_message;
 
 use std::process::ExitCode;
 

@@ -10,7 +10,7 @@ use std::{
 use bellhop_webhook::{Secret, Verifier, VerifyingKey};
 
 use super::{Code, Failure};
-use crate::{config::Sources, domain::secret_text::SecretText};
+use crate::{config::Sources, domain::secret_text::SecretText, receiving::GivenSecret};
 
 const VARIABLE: &str = "BELLHOP_WEBHOOK_SECRET";
 const FILE_VARIABLE: &str = "BELLHOP_WEBHOOK_SECRET_FILE";
@@ -25,15 +25,6 @@ pub struct SecretArgs {
     /// Read the secrets from stdin.
     #[arg(long)]
     secret_stdin: bool,
-}
-
-/// One secret and where it came from.
-#[derive(Debug, Clone)]
-pub struct GivenSecret {
-    /// A name for people.
-    pub label: String,
-    /// `whsec_...` or `whpk_...`.
-    pub text: SecretText,
 }
 
 impl SecretArgs {
@@ -90,7 +81,7 @@ pub fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
 /// A verifier of these secrets; `None` without any.
 pub fn verifier(secrets: &[GivenSecret]) -> Result<Option<Verifier>, Failure> {
     let (mut symmetric, mut keys) = (Vec::new(), Vec::new());
-    for GivenSecret { label, text } in secrets {
+    for GivenSecret { label, text, .. } in secrets {
         let refused = |error: &dyn std::fmt::Display| {
             Failure::new(Code::Usage, format_args!("the secret in {label} cannot be used: {error}"))
                 .hint("a secret is whsec_ and base64, as the webhook's creation showed it; a verifying key is whpk_ and base64")
@@ -117,6 +108,7 @@ fn split(label: &str, text: &str) -> Vec<GivenSecret> {
         .map(|text| GivenSecret {
             label: label.to_owned(),
             text: SecretText::new(text),
+            is_current: true,
         })
         .collect()
 }

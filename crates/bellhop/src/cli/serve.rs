@@ -95,8 +95,13 @@ fn runtime(database: &Database) -> io::Result<Runtime> {
 
 /// Builds the server, or says what keeps it from being built.
 pub async fn build(config: Config) -> Result<App, Failure> {
+    build_of(config, Parts::default()).await
+}
+
+/// The same with these parts.
+pub async fn build_of(config: Config, parts: Parts) -> Result<App, Failure> {
     let listen = config.listen;
-    App::build(config, Parts::default()).await.map_err(|error| {
+    App::build(config, parts).await.map_err(|error| {
         let is_in_use = error.chain().any(|cause| {
             cause
                 .downcast_ref::<io::Error>()

@@ -7,17 +7,18 @@ use std::{
 };
 
 use bellhop_webhook::{
-    DEFAULT_TOLERANCE_SECONDS, Evidence, Explanation, HEADER_ID, HEADER_SIGNATURE,
-    HEADER_TIMESTAMP, KnownSecret, explain,
+    DEFAULT_TOLERANCE_SECONDS, Explanation, HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP,
 };
 
 use super::{
     Code, Failure,
     secret_input::{self, SecretArgs},
     style::{BAD, DIM, GOOD, HEAD},
-    verify_message::{Head, When},
 };
-use crate::clock::{Clock as _, SystemClock};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    receiving::{GivenSecret, RequestHead, When, explain_request},
+};
 
 /// Explain why a webhook's signature does or does not verify.
 #[derive(Debug, clap::Args)]
@@ -72,14 +73,6 @@ enum Output {
     Json,
 }
 
-/// The three headers, as far as they were there.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Headers {
-    id: Option<String>,
-    timestamp: Option<String>,
-    signature: Option<String>,
-}
-
 /// Explains; fails with code 7 if the request does not verify.
 pub fn run(args: &Args) -> Result<(), Failure> {
     if args.secrets.takes_stdin() && args.body == Path::new("-") {
@@ -92,44 +85,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Some(path) => secret_input::read_text(path)?,
         None => String::new(),
     };
-    let head = Head::parse(&pasted);
-    let headers = args.read_headers(&pasted, head.is_signed())?;
+    let head = args.read_head(&pasted)?;
     let body = read_body(&args.body)?;
-    let current = args.secrets.read()?;
-    let mut former = Vec::new();
+    let mut secrets = args.secrets.read()?;
     for path in &args.former_secret_file {
-        former.extend(secret_input::in_file(path)?);
+        let former = secret_input::in_file(path)?.into_iter();
+        secrets.extend(former.map(|given| GivenSecret {
+            is_current: false,
+            ..given
+        }));
     }
-    let secrets: Vec<_> = current
-        .iter()
-        .map(|given| (given, true))
-        .chain(former.iter().map(|given| (given, false)))
-        .map(|(given, is_current)| KnownSecret {
-            label: &given.label,
-            text: given.text.expose(),
-            is_current,
-        })
-        .collect();
-    let now = args.now.unwrap_or_else(|| SystemClock.now().as_second());
-    let standard = (headers != Headers::default()).then(|| {
-        explain(&Evidence {
-            id: headers.id.as_deref(),
-            timestamp: headers.timestamp.as_deref(),
-            signature: headers.signature.as_deref(),
-            body: &body,
-            secrets: &secrets,
-            now,
-            tolerance_seconds: args.tolerance,
-        })
-    });
     let when = When {
-        now,
+        now: args.now.unwrap_or_else(|| SystemClock.now().as_second()),
         tolerance_seconds: args.tolerance,
     };
-    let explanation = match standard {
-        Some(standard) if !head.is_signed() => standard,
-        standard => head.explain(standard, args.url.as_ref(), &body, &current, when),
-    };
+    let explanation = explain_request(&head, args.url.as_ref(), &body, &secrets, when);
     print(args.output, &explanation)?;
     if explanation.verdict.verified {
         Ok(())
@@ -139,48 +109,24 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 impl Args {
-    /// The three of Standard Webhooks; none, if the request is signed in the other way alone.
-    fn read_headers(&self, pasted: &str, is_message: bool) -> Result<Headers, Failure> {
-        let mut headers = Headers::parse(pasted);
+    /// What was pasted, and what flags say in its place.
+    fn read_head(&self, pasted: &str) -> Result<RequestHead, Failure> {
+        let mut head = RequestHead::parse(pasted);
         let given = [
-            (&self.id, &mut headers.id),
-            (&self.timestamp, &mut headers.timestamp),
-            (&self.signature, &mut headers.signature),
+            (&self.id, HEADER_ID),
+            (&self.timestamp, HEADER_TIMESTAMP),
+            (&self.signature, HEADER_SIGNATURE),
         ];
         for (flag, header) in given {
-            if flag.is_some() {
-                header.clone_from(flag);
+            if let Some(value) = flag {
+                head.set(header, value);
             }
         }
-        if is_message && headers.signature.is_none() {
-            return Ok(Headers::default());
-        }
-        if headers == Headers::default() {
+        if head.is_empty() {
             return Err(Failure::new(Code::Usage, "there are no headers to verify")
                 .hint("give --headers FILE with the lines webhook-id, webhook-timestamp and webhook-signature"));
         }
-        Ok(headers)
-    }
-}
-
-impl Headers {
-    /// Lines `name: value`, with or without the `>` that curl puts before them.
-    fn parse(text: &str) -> Self {
-        let mut headers = Self::default();
-        for line in text.lines() {
-            let line = line.trim_start_matches(['>', '<', ' ']);
-            let Some((name, value)) = line.split_once(':') else {
-                continue;
-            };
-            let slot = match name.trim().to_ascii_lowercase().as_str() {
-                HEADER_ID => &mut headers.id,
-                HEADER_TIMESTAMP => &mut headers.timestamp,
-                HEADER_SIGNATURE => &mut headers.signature,
-                _ => continue,
-            };
-            *slot = Some(value.trim().to_owned());
-        }
-        headers
+        Ok(head)
     }
 }
 
@@ -232,25 +178,4 @@ fn print(output: Output, explanation: &Explanation) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_found_in_what_people_paste() {
-        let wanted = Headers {
-            id: Some("msg_1".into()),
-            timestamp: Some("12".into()),
-            signature: Some("v1,x= v1a,y=".into()),
-        };
-        for text in [
-            "webhook-id: msg_1\nwebhook-timestamp: 12\nwebhook-signature: v1,x= v1a,y=\n",
-            "POST /in HTTP/1.1\r\nHost: a:80\r\nWebhook-Id:msg_1\r\nWEBHOOK-TIMESTAMP: 12 \r\nWebhook-Signature: v1,x= v1a,y=\r\n\r\n",
-            "> webhook-id: msg_1\n> webhook-timestamp: 12\n> webhook-signature: v1,x= v1a,y=\n>",
-        ] {
-            assert_eq!(Headers::parse(text), wanted);
-        }
-    }
 }

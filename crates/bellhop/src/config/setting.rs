@@ -10,7 +10,7 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 27] = [
+pub const SETTINGS: [Setting; 28] = [
     plain("listen"),
     plain("public_url"),
     plain("trusted_proxies"),
@@ -35,6 +35,7 @@ pub const SETTINGS: [Setting; 27] = [
     plain("max_in_flight_per_host"),
     plain("application_key_rate"),
     plain("keyless_rate"),
+    plain("play"),
     plain("drain_seconds"),
     plain("log"),
     plain("log_format"),

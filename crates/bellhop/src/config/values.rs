@@ -36,6 +36,11 @@ pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     })
 }
 
+pub(super) fn yes_or_no(text: &str) -> Parsed<bool> {
+    text.parse()
+        .map_err(|_| "true or false is expected".to_owned())
+}
+
 /// Where links begin: what is added to it is a path.
 pub(super) fn public_url(text: &str) -> Parsed<String> {
     let is_base = url::Url::parse(text).is_ok_and(|url| {

@@ -69,7 +69,7 @@ pub enum Answer {
 
 impl Received {
     /// Reads a request. Order and answer are for the receiver to decide.
-    pub(super) fn read(
+    pub fn read(
         at: Timestamp,
         path: &str,
         headers: &HeaderMap,

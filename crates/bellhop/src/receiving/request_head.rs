@@ -1,16 +1,28 @@
-//! HTTP message signatures (RFC 9421), as `bellhop verify` judges them: by what was pasted of a request.
+//! A request as people have it, pasted, and why its signatures do or do not verify.
 
 use bellhop_webhook::{
-    Cause, Explanation, HEADER_SIGNATURE_INPUT, HttpRequest, HttpVerified, HttpVerifier,
-    HttpVerifyError, Secret, Step, Verdict, VerifyingKey,
+    Cause, Evidence, Explanation, HEADER_ID, HEADER_SIGNATURE, HEADER_SIGNATURE_INPUT,
+    HEADER_TIMESTAMP, HttpRequest, HttpVerified, HttpVerifier, HttpVerifyError, KnownSecret,
+    Secret, Step, Verdict, VerifyingKey, explain,
 };
 use url::Url;
 
-use super::secret_input::GivenSecret;
+use crate::domain::secret_text::SecretText;
+
+/// A secret or key, and what it is called.
+#[derive(Debug, Clone)]
+pub struct GivenSecret {
+    /// A name for people. Never the secret.
+    pub label: String,
+    /// `whsec_...` or `whpk_...`.
+    pub text: SecretText,
+    /// Whether it is in force; another one is only recognised.
+    pub is_current: bool,
+}
 
 /// A request as people have it: the lines of its head.
 #[derive(Debug, Default)]
-pub struct Head {
+pub struct RequestHead {
     method: Option<String>,
     /// Path and query.
     target: Option<String>,
@@ -24,7 +36,7 @@ pub struct When {
     pub tolerance_seconds: u64,
 }
 
-impl Head {
+impl RequestHead {
     /// Reads a request line, if there is one, and lines `name: value`, with or without the `>` that curl puts before them.
     pub fn parse(text: &str) -> Self {
         let mut head = Self::default();
@@ -45,6 +57,19 @@ impl Head {
         head
     }
 
+    /// Says what a header is, in place of what was pasted.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.headers
+            .retain(|(each, _)| !each.eq_ignore_ascii_case(name));
+        self.headers.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Whether there is anything to verify.
+    pub fn is_empty(&self) -> bool {
+        let names = [HEADER_ID, HEADER_TIMESTAMP, HEADER_SIGNATURE];
+        !self.is_signed() && names.iter().all(|name| self.header(name).is_none())
+    }
+
     /// Whether the request is signed as an HTTP message.
     pub fn is_signed(&self) -> bool {
         self.header(HEADER_SIGNATURE_INPUT).is_some()
@@ -54,7 +79,7 @@ impl Head {
         let found = self
             .headers
             .iter()
-            .find(|(each, _)| each.eq_ignore_ascii_case(name));
+            .rfind(|(each, _)| each.eq_ignore_ascii_case(name));
         found.map(|(_, value)| &**value)
     }
 
@@ -66,7 +91,8 @@ impl Head {
         secrets: &[GivenSecret],
         when: When,
     ) -> Result<HttpVerified, HttpVerifyError> {
-        let texts = || secrets.iter().map(|given| given.text.expose());
+        let current = || secrets.iter().filter(|given| given.is_current);
+        let texts = || current().map(|given| given.text.expose());
         let shared: Vec<Secret> = texts().filter_map(|text| text.parse().ok()).collect();
         let keys: Vec<VerifyingKey> = texts().filter_map(|text| text.parse().ok()).collect();
         let authority = url.map_or_else(
@@ -97,7 +123,7 @@ impl Head {
     }
 
     /// Adds what the HTTP message signatures come to. `explanation` is that of `webhook-signature`, if the request has it.
-    pub fn explain(
+    fn explain(
         &self,
         explanation: Option<Explanation>,
         url: Option<&Url>,
@@ -133,6 +159,42 @@ impl Head {
     }
 }
 
+/// Says why a request does or does not verify. `url` is the webhook's, where the head does not tell it.
+pub fn explain_request(
+    head: &RequestHead,
+    url: Option<&Url>,
+    body: &[u8],
+    secrets: &[GivenSecret],
+    when: When,
+) -> Explanation {
+    let known: Vec<_> = secrets
+        .iter()
+        .map(|given| KnownSecret {
+            label: &given.label,
+            text: given.text.expose(),
+            is_current: given.is_current,
+        })
+        .collect();
+    let is_message = head.is_signed();
+    // One that is signed as a message alone lacks nothing.
+    let has_list = !is_message || head.header(HEADER_SIGNATURE).is_some();
+    let standard = has_list.then(|| {
+        explain(&Evidence {
+            id: head.header(HEADER_ID),
+            timestamp: head.header(HEADER_TIMESTAMP),
+            signature: head.header(HEADER_SIGNATURE),
+            body,
+            secrets: &known,
+            now: when.now,
+            tolerance_seconds: when.tolerance_seconds,
+        })
+    });
+    match standard {
+        Some(standard) if !is_message => standard,
+        standard => head.explain(standard, url, body, secrets, when),
+    }
+}
+
 fn verified_verdict() -> Verdict {
     Verdict {
         verified: true,
@@ -155,11 +217,11 @@ fn verdict(error: &HttpVerifyError) -> Verdict {
         ),
         HttpVerifyError::Age(bellhop_webhook::VerifyError::TooNew { .. }) => (
             Cause::TimestampInFuture,
-            "Set the clock, or give the moment with --now.",
+            "Set the clock, or say at which moment the request came (--now).",
         ),
         HttpVerifyError::Age(_) | HttpVerifyError::NoTime | HttpVerifyError::Expired => (
             Cause::TimestampTooOld,
-            "Give the moment at which the request came with --now.",
+            "Say at which moment the request came (--now).",
         ),
         HttpVerifyError::Digest => (
             Cause::NoMatch,
@@ -167,7 +229,7 @@ fn verdict(error: &HttpVerifyError) -> Verdict {
         ),
         _ => (
             Cause::NoMatch,
-            "Give the webhook's URL with --url: host, path and query are signed, and a proxy may have changed them.",
+            "Give the webhook's URL (--url): host, path and query are signed, and a proxy may have changed them.",
         ),
     };
     Verdict {
@@ -183,7 +245,6 @@ mod tests {
     use bellhop_webhook::{HttpSigner, MessageRequest};
 
     use super::*;
-    use crate::domain::secret_text::SecretText;
 
     const NOW: i64 = 1_614_265_330;
     const BODY: &[u8] = b"{}";
@@ -192,7 +253,24 @@ mod tests {
         vec![GivenSecret {
             label: "the secret".into(),
             text: SecretText::new(Secret::from([7; 32]).expose()),
+            is_current: true,
         }]
+    }
+
+    #[test]
+    fn headers_are_found_in_what_people_paste() {
+        for text in [
+            "webhook-id: msg_1\nwebhook-timestamp: 12\nwebhook-signature: v1,x= v1a,y=\n",
+            "POST /in HTTP/1.1\r\nHost: a:80\r\nWebhook-Id:msg_1\r\nWEBHOOK-TIMESTAMP: 12 \r\nWebhook-Signature: v1,x= v1a,y=\r\n\r\n",
+            "> webhook-id: msg_1\n> webhook-timestamp: 12\n> webhook-signature: v1,x= v1a,y=\n>",
+        ] {
+            let head = RequestHead::parse(text);
+            assert_eq!(head.header(HEADER_ID), Some("msg_1"));
+            assert_eq!(head.header(HEADER_TIMESTAMP), Some("12"));
+            assert_eq!(head.header(HEADER_SIGNATURE), Some("v1,x= v1a,y="));
+            assert!(!head.is_empty() && !head.is_signed());
+        }
+        assert!(RequestHead::parse("content-type: text/plain").is_empty());
     }
 
     /// As curl prints it.
@@ -219,9 +297,9 @@ mod tests {
             now: NOW + 1,
             tolerance_seconds: 300,
         };
-        let head = Head::parse(text);
+        let head = RequestHead::parse(text);
         assert!(head.is_signed());
-        let told = head.explain(None, url.as_ref(), body, &secrets(), when);
+        let told = explain_request(&head, url.as_ref(), body, &secrets(), when);
         assert_eq!(told.steps.len(), 1);
         (told.verdict.verified, told.verdict.cause)
     }

@@ -8,7 +8,7 @@ use super::{
     life::{STEPS, Sample},
     platform::{Delivery, HistoryMessage},
 };
-use crate::cli::receive::{Received, masked};
+use crate::receiving::{Received, masked};
 
 /// Everything that is known of the show, lane by lane.
 #[derive(Debug)]

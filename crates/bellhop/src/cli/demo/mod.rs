@@ -4,29 +4,33 @@ mod account;
 mod life;
 mod platform;
 mod show;
+mod week;
 
 #[cfg(test)]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use anstream::eprintln;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     Code, Failure,
     client::Client,
     log,
-    receive::{Behaviour, Received, Receiver, ReceiverParts},
+    receive::{Receiver, ReceiverParts},
     serve::{self, Signals},
     sign_in,
     style::{DIM, HEAD},
 };
 use crate::{
+    app::Parts,
     clock::{Clock as _, SystemClock},
     config::Config,
     domain::secret_text::SecretText,
     id::{EnterpriseId, Ids},
     random::SystemRandom,
+    receiving::{Behaviour, Received},
 };
 use account::{Account, Judgement};
 use life::{FAILING_ATTEMPTS, FAILING_SEQUENCE, STEPS, Sample, Step};
@@ -94,7 +98,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new()?;
     let shown = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let app = serve::build(config.clone()).await?;
+        // Whoever does not stay sees no dashboard.
+        let stage_hands = if args.once {
+            None
+        } else {
+            eprintln!("{DIM}A week of sample data is being made …{DIM:#}");
+            Some(Backstage::set(&config).await?)
+        };
+        let parts = Parts {
+            is_sample: stage_hands.is_some(),
+            ..Parts::default()
+        };
+        let app = serve::build_of(config.clone(), parts).await?;
         let base = format!("http://{}", app.local_addr()?);
         let link = sign_in::greet(&app, &config).await?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -122,6 +137,47 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     });
     runtime.shutdown_background();
     shown
+}
+
+/// The receivers of the sample week, which go on behaving as they did.
+#[derive(Debug)]
+struct Backstage {
+    _receivers: [Receiver; 3],
+    _ignored: JoinSet<()>,
+}
+
+impl Backstage {
+    /// Starts them, and fills the store with the week that they have behind them.
+    async fn set(config: &Config) -> Result<Self, Failure> {
+        let mut ignored = JoinSet::new();
+        let mut start = async |behaviour: &str| {
+            let behaviour = behaviour.parse().unwrap_or_default();
+            let parts = ReceiverParts {
+                verifier: None,
+                clock: Arc::new(SystemClock),
+                random: Arc::new(SystemRandom),
+            };
+            let (receiver, mut received) = Receiver::start(0, behaviour, parts).await?;
+            ignored.spawn(async move { while received.recv().await.is_some() {} });
+            Ok::<_, Failure>(receiver)
+        };
+        let receivers = [
+            start("200").await?,
+            start("500").await?,
+            start("404").await?,
+        ];
+        let url = |place: usize| format!("http://{}", receivers[place].address());
+        let urls = week::Receivers {
+            good: url(0),
+            failing: url(1),
+            lost: url(2),
+        };
+        week::fill(config, &urls, SystemClock.now()).await?;
+        Ok(Self {
+            _receivers: receivers,
+            _ignored: ignored,
+        })
+    }
 }
 
 /// The show from beginning to end; without `--once` it has none.

@@ -8,10 +8,13 @@ use super::{
     account::{Account, Count, Judgement, Placed},
     life::{STEPS, Sample, Step},
 };
-use crate::cli::{
-    Failure,
-    receive::{Received, Signature, print::time_of_day},
-    style::{BAD, DIM, GOOD, HEAD, WARN},
+use crate::{
+    cli::{
+        Failure,
+        receive::print::time_of_day,
+        style::{BAD, DIM, GOOD, HEAD, WARN},
+    },
+    receiving::{Received, Signature},
 };
 
 /// Width of a lane's column.

@@ -10,8 +10,8 @@ use super::{
     platform::{Delivery, HistoryMessage},
 };
 use crate::{
-    cli::receive::{Answer, Order, Received, Signature},
     id::IntegrationId,
+    receiving::{Answer, Order, Received, Signature},
 };
 
 fn sample() -> Sample {

@@ -1,10 +1,6 @@
 //! `bellhop receive`: a receiver to try things out on, whose behaviour can be switched while it runs.
 
-mod behaviour;
-mod mask;
-mod order;
 pub(super) mod print;
-mod received;
 mod receiver;
 
 #[cfg(test)]
@@ -18,10 +14,6 @@ use std::{
 use anstream::eprintln;
 use tokio::sync::mpsc;
 
-pub use behaviour::{Behaviour, BehaviourError, SYNTAX};
-pub use mask::masked;
-pub use order::Order;
-pub use received::{Answer, Received, Signature};
 pub use receiver::{BEHAVE_PATH, Receiver, ReceiverParts};
 
 use super::{
@@ -30,7 +22,11 @@ use super::{
     small_runtime,
     style::{BAD, DIM, HEAD},
 };
-use crate::{clock::SystemClock, random::SystemRandom};
+use crate::{
+    clock::SystemClock,
+    random::SystemRandom,
+    receiving::{Behaviour, Received, masked},
+};
 
 /// Receive webhooks on this machine, and behave well or badly.
 ///

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Received, Signature, mask::masked};
-use crate::cli::style::{BAD, DIM, GOOD, HEAD, WARN};
+use crate::{
+    cli::style::{BAD, DIM, GOOD, HEAD, WARN},
+    receiving::{Received, Signature, masked},
+};
 
 /// The longest action of the contract and of profile `2025`.
 const ACTION_WIDTH: usize = 24;

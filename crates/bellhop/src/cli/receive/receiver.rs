@@ -1,24 +1,25 @@
 //! A receiver of webhooks on loopback.
 
 use std::{
-    collections::HashMap,
-    convert::Infallible,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
 };
 
 use bellhop_webhook::Verifier;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
-use super::{Answer, Behaviour, Order, Received, Signature, order::Lanes};
-use crate::{clock::SharedClock, random::SharedRandom};
+use crate::{
+    clock::SharedClock,
+    random::SharedRandom,
+    receiving::{Answered, Behaviour, Desk, Received, answer_as, said},
+};
 
 /// Larger bodies are refused with 413; the contract's are below a kilobyte.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -33,7 +34,7 @@ pub const BEHAVE_PATH: &str = "/_behave";
 #[derive(Debug)]
 pub struct Receiver {
     address: SocketAddr,
-    desk: Arc<Desk>,
+    shared: Arc<Shared>,
     _listening: JoinSet<()>,
 }
 
@@ -48,30 +49,12 @@ pub struct ReceiverParts {
     pub random: SharedRandom,
 }
 
-/// What all connections of a receiver share.
+/// What all connections share.
 #[derive(Debug)]
-struct Desk {
-    clock: SharedClock,
-    random: SharedRandom,
-    state: Mutex<State>,
+struct Shared {
+    desk: Desk,
     events: mpsc::Sender<Received>,
 }
-
-#[derive(Debug, Default)]
-struct State {
-    verifier: Option<Verifier>,
-    behaviour: Behaviour,
-    /// Integrations that are treated in another way than the others.
-    exceptions: HashMap<Uuid, Behaviour>,
-    lanes: Lanes,
-}
-
-/// The connection is to be closed without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the receiver behaves as one that drops connections")]
-struct Hangup;
-
-type Answered = Result<Response<Full<Bytes>>, Hangup>;
 
 impl Receiver {
     /// Listens on loopback at this port, any free one for 0. Every request comes out of the channel before it is
@@ -84,21 +67,20 @@ impl Receiver {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let (events, received) = mpsc::channel(MAX_WAITING);
-        let desk = Arc::new(Desk {
-            clock: parts.clock,
-            random: parts.random,
-            state: Mutex::new(State {
-                verifier: parts.verifier,
-                behaviour,
-                ..State::default()
-            }),
+        let ReceiverParts {
+            verifier,
+            clock,
+            random,
+        } = parts;
+        let shared = Arc::new(Shared {
+            desk: Desk::new(clock, random, verifier, behaviour),
             events,
         });
         let mut listening = JoinSet::new();
-        listening.spawn(listen(listener, Arc::clone(&desk)));
+        listening.spawn(listen(listener, Arc::clone(&shared)));
         let receiver = Self {
             address,
-            desk,
+            shared,
             _listening: listening,
         };
         Ok((receiver, received))
@@ -111,21 +93,21 @@ impl Receiver {
 
     /// Verifies from now on with this verifier: the secret of a webhook is known only after its URL.
     pub fn verify_with(&self, verifier: Verifier) {
-        self.desk.state().verifier = Some(verifier);
+        self.shared.desk.verify_with(verifier);
     }
 
     /// Behaves like this from now on.
     pub fn behave(&self, behaviour: Behaviour) {
-        self.desk.state().behaviour = behaviour;
+        self.shared.desk.behave(behaviour);
     }
 
     /// Behaves like this towards one integration's messages, whatever it does with others.
     pub fn behave_for(&self, integration: Uuid, behaviour: Behaviour) {
-        self.desk.state().exceptions.insert(integration, behaviour);
+        self.shared.desk.behave_for(integration, behaviour);
     }
 }
 
-async fn listen(listener: TcpListener, desk: Arc<Desk>) {
+async fn listen(listener: TcpListener, shared: Arc<Shared>) {
     // The set ends its connections when the listener ends.
     let mut connections = JoinSet::new();
     loop {
@@ -139,9 +121,9 @@ async fn listen(listener: TcpListener, desk: Arc<Desk>) {
             tokio::task::yield_now().await;
             continue;
         };
-        let desk = Arc::clone(&desk);
+        let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            let service = service_fn(move |request| Arc::clone(&desk).handle(request));
+            let service = service_fn(move |request| Arc::clone(&shared).handle(request));
             // A connection that breaks is the sender's to notice.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -151,18 +133,12 @@ async fn listen(listener: TcpListener, desk: Arc<Desk>) {
     }
 }
 
-impl Desk {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no holder panics")
-    }
-
+impl Shared {
     async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Answered {
         let (head, body) = request.into_parts();
         let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
-            return Ok(answer(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is too large\n",
-            ));
+            let text = "the body is too large\n";
+            return Ok(said(StatusCode::PAYLOAD_TOO_LARGE, text));
         };
         let body = body.to_bytes();
         if head.uri.path() == BEHAVE_PATH {
@@ -170,116 +146,26 @@ impl Desk {
         }
         if head.method != Method::POST {
             let text = "this is a receiver of webhooks: POST them here\n";
-            return Ok(answer(StatusCode::METHOD_NOT_ALLOWED, text));
+            return Ok(said(StatusCode::METHOD_NOT_ALLOWED, text));
         }
-        let (received, behaviour) = self.receive(&head, body);
+        let (received, behaviour) = self.desk.receive(&head, body);
         // Nobody may be listening any more; the sender still gets its answer.
         let status = received.answer;
         let _ = self.events.send(received).await;
-        match behaviour {
-            Behaviour::Hang => Ok(never().await),
-            Behaviour::Slow(pause) => {
-                tokio::time::sleep(pause).await;
-                Ok(plain(status))
-            }
-            Behaviour::Redirect => Ok(with_header(plain(status), header::LOCATION, "/elsewhere")),
-            Behaviour::Status(_, Some(seconds)) => Ok(with_header(
-                plain(status),
-                header::RETRY_AFTER,
-                &seconds.to_string(),
-            )),
-            Behaviour::Drop => Err(Hangup),
-            Behaviour::Status(_, None) | Behaviour::Flaky(_) | Behaviour::Failing(_) => {
-                Ok(plain(status))
-            }
-        }
-    }
-
-    /// Judges a request and decides on the answer.
-    fn receive(&self, head: &http::request::Parts, body: Bytes) -> (Received, Behaviour) {
-        let mut state = self.state();
-        let path = head.uri.path();
-        let verifier = state.verifier.as_ref();
-        let mut received = Received::read(self.clock.now(), path, &head.headers, body, verifier);
-        let exception = received
-            .integration
-            .and_then(|id| state.exceptions.get(&id));
-        let mut behaviour = exception.copied().unwrap_or(state.behaviour);
-        if let Signature::Wrong(_) = received.signature {
-            // What is not signed is not worth more than this, and must not count as accepted.
-            behaviour = Behaviour::Status(401, None);
-        }
-        received.answer = self.decide(behaviour, received.attempt);
-        if let (Some(integration), Some(sequence)) = (received.integration, received.sequence) {
-            received.order = state
-                .lanes
-                .judge(path, integration, sequence, received.previous);
-            if received.answer.is_success() {
-                state.lanes.accept(path, integration, sequence);
-            }
-        } else {
-            received.order = Order::None;
-        }
-        (received, behaviour)
-    }
-
-    fn decide(&self, behaviour: Behaviour, attempt: Option<u32>) -> Answer {
-        match behaviour {
-            Behaviour::Status(status, _) => Answer::Status(status),
-            Behaviour::Hang => Answer::None,
-            Behaviour::Drop => Answer::Dropped,
-            Behaviour::Redirect => Answer::Status(307),
-            Behaviour::Flaky(probability) if self.random.unit() < probability => {
-                Answer::Status(500)
-            }
-            Behaviour::Failing(attempts) if attempt.is_none_or(|attempt| attempt <= attempts) => {
-                Answer::Status(500)
-            }
-            Behaviour::Slow(_) | Behaviour::Flaky(_) | Behaviour::Failing(_) => Answer::Status(200),
-        }
+        answer_as(behaviour, status).await
     }
 
     fn change_behaviour(&self, method: &Method, body: &Bytes) -> Response<Full<Bytes>> {
         if method == Method::GET {
-            let behaviour = self.state().behaviour;
-            return answer(StatusCode::OK, &format!("{behaviour}\n"));
+            let behaviour = self.desk.behaviour();
+            return said(StatusCode::OK, &format!("{behaviour}\n"));
         }
         match String::from_utf8_lossy(body).parse::<Behaviour>() {
             Ok(behaviour) => {
-                self.state().behaviour = behaviour;
-                answer(StatusCode::OK, &format!("{behaviour}\n"))
+                self.desk.behave(behaviour);
+                said(StatusCode::OK, &format!("{behaviour}\n"))
             }
-            Err(error) => answer(StatusCode::BAD_REQUEST, &format!("{error}\n")),
+            Err(error) => said(StatusCode::BAD_REQUEST, &format!("{error}\n")),
         }
     }
-}
-
-async fn never() -> Response<Full<Bytes>> {
-    match std::future::pending::<Infallible>().await {}
-}
-
-fn plain(status: Answer) -> Response<Full<Bytes>> {
-    let code = match status {
-        Answer::Status(code) => code,
-        Answer::None | Answer::Dropped => 500,
-    };
-    answer(StatusCode::from_u16(code).unwrap_or(StatusCode::OK), "")
-}
-
-fn answer(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
-    *response.status_mut() = status;
-    response
-}
-
-fn with_header(
-    mut response: Response<Full<Bytes>>,
-    name: header::HeaderName,
-    value: &str,
-) -> Response<Full<Bytes>> {
-    let value = value
-        .parse()
-        .expect("a path and a number are header values");
-    response.headers_mut().insert(name, value);
-    response
 }

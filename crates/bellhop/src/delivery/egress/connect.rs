@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use tower::Service;
 
 use super::{
-    ClientIdentity, EgressPolicy, FLIGHT, Flight, IdentityError, Phase, Resolve, ResolveError,
-    Roots, TargetHost,
+    ClientIdentity, EgressPolicy, FLIGHT, Flight, INSIDE_HOST, IdentityError, Inside, Phase,
+    Resolve, ResolveError, Roots, TargetHost,
     address::canonical,
     dial::{Dial, Tcp, Wire},
     flight::micros,
@@ -139,6 +139,9 @@ impl Shared {
             .try_with(|flight| flight.connect_timeout)
             .unwrap_or(CONNECT_TIMEOUT);
 
+        if let Some(inside) = self.policy.inside_of(&host) {
+            return connect_inside(inside, https);
+        }
         reach(Phase::Dns);
         let judged = self.resolve_and_judge(&host, port, https).await?;
 
@@ -258,6 +261,24 @@ impl Shared {
         }
         Ok(peer.ip())
     }
+}
+
+/// Within this process: no name is looked up, and no socket is opened.
+fn connect_inside(inside: &dyn Inside, https: bool) -> Result<Stream, ConnectError> {
+    if https {
+        let detail = format!("{INSIDE_HOST} is reached over plain http");
+        return Err(ConnectError::new(Cause::UrlRefused, detail));
+    }
+    reach(Phase::Connect);
+    let began = Instant::now();
+    let wire = inside
+        .connect()
+        .map_err(|error| connect_failed(&error, INSIDE_HOST))?;
+    let remote = wire
+        .peer_addr()
+        .map_err(|error| connect_failed(&error, INSIDE_HOST))?;
+    let facts = ConnectionFacts::new(remote.ip(), None, micros(began.elapsed()), None);
+    Ok(Stream::new(Transport::Plain(wire), Arc::new(facts)))
 }
 
 fn reach(phase: Phase) {

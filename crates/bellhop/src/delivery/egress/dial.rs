@@ -23,6 +23,15 @@ pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }
 
+/// The one host that no name server is asked for: what answers is in this process.
+pub const INSIDE_HOST: &str = "play.bellhop.internal";
+
+/// What is reached under [`INSIDE_HOST`], without a socket: there is no address that anything else could have.
+pub trait Inside: Send + Sync + fmt::Debug {
+    /// A connection, whose other end is in this process.
+    fn connect(&self) -> io::Result<Box<dyn Wire>>;
+}
+
 /// TCP of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;

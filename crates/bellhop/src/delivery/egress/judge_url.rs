@@ -35,10 +35,19 @@ pub(super) fn judge_url(text: &str, policy: &EgressPolicy) -> Result<TargetUrl, 
         _ => UrlRefused::HostName,
     })?;
     let https = url.scheme() == "https";
-    let host = judge_host(&mut url, written_host)?;
+    let host = judge_host(&mut url, written_host, policy)?;
     let port = url
         .port_or_known_default()
         .ok_or(UrlRefused::PortMalformed)?;
+    if policy.inside_of(&host).is_some() {
+        // One way to write it: nothing of the network is meant by it.
+        let is_plain = !https && written_port.is_none();
+        return if is_plain {
+            prepare(&url, host, port)
+        } else {
+            Err(UrlRefused::Inside)
+        };
+    }
     judge_place(&host, port, https, policy)?;
     if !policy.allows_port(port) {
         let allowed = policy
@@ -111,7 +120,11 @@ fn judge_written_port(port: &str) -> Result<(), UrlRefused> {
 }
 
 /// Judges the host's form, and takes one trailing dot off a name.
-fn judge_host(url: &mut Url, written: &str) -> Result<TargetHost, UrlRefused> {
+fn judge_host(
+    url: &mut Url,
+    written: &str,
+    policy: &EgressPolicy,
+) -> Result<TargetHost, UrlRefused> {
     match url.host().ok_or(UrlRefused::HostName)? {
         Host::Ipv4(meant) if written == meant.to_string() => Ok(TargetHost::Ip(IpAddr::V4(meant))),
         Host::Ipv4(meant) => Err(UrlRefused::Ipv4Notation { meant }),
@@ -119,10 +132,13 @@ fn judge_host(url: &mut Url, written: &str) -> Result<TargetHost, UrlRefused> {
         Host::Ipv6(v6) => Ok(TargetHost::Ip(IpAddr::V6(v6))),
         Host::Domain(name) => {
             let name: Box<str> = name.strip_suffix('.').unwrap_or(name).into();
-            judge_name(&name)?;
-            url.set_host(Some(&name))
+            let host = TargetHost::Name(name);
+            if policy.inside_of(&host).is_none() {
+                judge_name(&host.to_string())?;
+            }
+            url.set_host(Some(&host.to_string()))
                 .map_err(|_| UrlRefused::HostName)?;
-            Ok(TargetHost::Name(name))
+            Ok(host)
         }
     }
 }

@@ -7,6 +7,9 @@
 //! 3. [`Connector`] resolves a name at every connection, refuses it if any one of its addresses is refused,
 //!    connects to the judged addresses only, and looks at the connection's other end again.
 //!
+//! One name is none of the network's: [`INSIDE_HOST`] is the built-in receiver, if there is one. It is not looked up and
+//! leads to no socket, so that nothing else can ever be behind it.
+//!
 //! No proxies from the environment, no redirects of the HTTP library's, no hosts file, no search list.
 
 mod address;
@@ -29,7 +32,7 @@ mod tests;
 
 pub use address::{AddressKind, AddressRefused, canonical, judge_addr};
 pub use connect::{ConnectError, Connector};
-pub use dial::{Dial, Tcp, Wire};
+pub use dial::{Dial, INSIDE_HOST, Inside, Tcp, Wire};
 pub(in crate::delivery) use flight::{FLIGHT, Flight, Phase, micros};
 pub use identity::{ClientIdentity, IdentityError};
 pub use network::{Network, NetworkError};

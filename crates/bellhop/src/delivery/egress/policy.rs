@@ -5,10 +5,11 @@ use std::{
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     str::FromStr,
+    sync::Arc,
 };
 
 use super::{
-    AddressKind, AddressRefused, Network, TargetUrl, UrlRefused,
+    AddressKind, AddressRefused, INSIDE_HOST, Inside, Network, TargetHost, TargetUrl, UrlRefused,
     address::{canonical, judge_addr},
     judge_url::judge_url,
 };
@@ -20,6 +21,9 @@ pub struct EgressPolicy {
     pub allow: Vec<Network>,
     /// The ports that a webhook's URL may name.
     pub ports: Vec<PortRange>,
+    /// The built-in receiver, if there is one. Reached under [`INSIDE_HOST`](super::INSIDE_HOST) alone, over plain http,
+    /// and never over the network.
+    pub inside: Option<Arc<dyn Inside>>,
     /// Where Bellhop itself listens; an unspecified address (0.0.0.0) stands for all of this machine's.
     pub own_addresses: Vec<SocketAddr>,
 }
@@ -30,6 +34,7 @@ impl Default for EgressPolicy {
         Self {
             allow: Vec::new(),
             ports: PortRange::DEFAULT.to_vec(),
+            inside: None,
             own_addresses: Vec::new(),
         }
     }
@@ -70,6 +75,14 @@ impl EgressPolicy {
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = canonical(address);
         self.allow.iter().any(|network| network.contains(address))
+    }
+
+    /// What answers in this process for this host, if anything does.
+    pub(super) fn inside_of(&self, host: &TargetHost) -> Option<&dyn Inside> {
+        match host {
+            TargetHost::Name(name) if **name == *INSIDE_HOST => self.inside.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether a URL may name the port.

@@ -86,6 +86,11 @@ pub enum UrlRefused {
     /// Bellhop's own address.
     #[error("The URL is Bellhop's own address. Write the receiver's.")]
     OwnAddress,
+    /// The built-in receiver, written in another way than the one.
+    #[error(
+        "The built-in receiver is reached over plain http and without a port, as its page in the dashboard shows it."
+    )]
+    Inside,
     /// `localhost` or a name below it.
     #[error(
         "The URL's host is localhost. Write 127.0.0.1 instead; the operator must allow it in BELLHOP_EGRESS_ALLOW."
@@ -155,6 +160,7 @@ impl UrlRefused {
             Self::Ipv6Form => "url_ipv6_form",
             Self::Address(_) => "url_address",
             Self::OwnAddress => "url_own_address",
+            Self::Inside => "url_inside",
             Self::Localhost => "url_localhost",
             Self::SingleLabel { .. } => "url_single_label",
             Self::PrivateName { .. } => "url_private_name",

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod connector;
+mod inside;
 mod name_servers;
 pub(in crate::delivery) mod scripted;
 mod urls;
