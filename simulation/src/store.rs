@@ -29,7 +29,7 @@ use bellhop::{
         Attempted, AuditFilter, AuditKey, AuditLinked, Audited, ClaimRequest, Commit, CommitError,
         Counted, DeliveryFilter, Erase, Erased, Failing, Fence, IntegrationFilter, MessageBody,
         OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged, Receipt,
-        RecentAttempt, Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection, Stats,
+        RecentAttempt, Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection, Span, Stats,
         Store, StoreError, StoredMessage, Views, WebhookClaims, sqlite::SqliteStore,
     },
 };
@@ -240,6 +240,17 @@ impl Views for BrokenStore {
     async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError> {
         self.through(Kind::Reads, async move |store| {
             store.recent_attempts(webhook).await
+        })
+        .await
+    }
+
+    async fn history(
+        &self,
+        webhook: WebhookId,
+        moments: Vec<Timestamp>,
+    ) -> Result<Vec<Span>, StoreError> {
+        self.through(Kind::Reads, async move |store| {
+            store.history(webhook, moments).await
         })
         .await
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     RootCertStore, ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _},
+    server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
 /// Why making a certificate cannot fail here.
@@ -86,14 +87,36 @@ impl Authority {
             _ => params.signed_by(&key, &self.issuer),
         };
         let certificate = certificate.expect(MADE).der().clone();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect(MADE)
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .expect(MADE);
-        Arc::new(config)
+        configured(certificate, &key, Arc::new(NoClientAuth))
     }
+
+    /// The same without a flaw, and nobody is served who shows no certificate of this authority.
+    pub fn server_asking(&self, host: &str) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect(MADE);
+        let params = CertificateParams::new(vec![host.to_owned()]).expect(MADE);
+        let certificate = params.signed_by(&key, &self.issuer).expect(MADE);
+        let mut roots = RootCertStore::empty();
+        let own = CertificateDer::from_pem_slice(self.pem().as_bytes()).expect(MADE);
+        roots.add(own).expect(MADE);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let clients = clients.build().expect(MADE);
+        configured(certificate.der().clone(), &key, clients)
+    }
+}
+
+fn configured(
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+    clients: Arc<dyn ClientCertVerifier>,
+) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect(MADE)
+        .with_client_cert_verifier(clients)
+        .with_single_cert(vec![certificate], key)
+        .expect(MADE);
+    Arc::new(config)
 }

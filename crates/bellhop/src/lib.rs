@@ -22,6 +22,7 @@ pub mod id;
 pub mod lifecycle;
 pub mod live;
 pub mod random;
+pub mod receiving;
 pub mod store;
 pub mod telemetry;
 pub mod vault;

@@ -19,7 +19,7 @@ use crate::{
         attempt::Attempts,
         audit_links::AuditLinks,
         dispatcher::{Dispatcher, Parts as DispatcherParts},
-        egress::{EgressPolicy, Roots},
+        egress::{EgressPolicy, Inside, Roots},
         operational::Operational,
         prepared::Directory,
         replays::ReplayRunner,
@@ -35,6 +35,7 @@ use crate::{
     lifecycle::Lifecycle,
     live::Live,
     random::{self, SharedRandom, SystemRandom},
+    receiving::Play,
     store::{Store, StoreError},
     telemetry::Metrics,
 };
@@ -63,6 +64,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Where random numbers come from.
     pub random: SharedRandom,
+    /// Whether what is in the store is a sample, which each page then says.
+    pub is_sample: bool,
 }
 
 /// Bellhop, built and bound, not yet running.
@@ -89,6 +92,7 @@ impl Default for Parts {
         Self {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            is_sample: false,
         }
     }
 }
@@ -103,7 +107,8 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let observe = Arc::new(Observe::of(&metrics));
         let feed = feed(&config, &parts);
-        let policy = Arc::new(egress_policy(&config.egress, own));
+        let play = play(&config, &parts);
+        let policy = Arc::new(egress_policy(&config.egress, play.clone(), own));
         let attempts = attempts(&config, policy.clone(), &parts)?;
         let operator = Operator::of(&config, secrets.operator_webhook_secret, &policy, &attempts)?;
         let vault = Arc::new(secrets.vault);
@@ -149,7 +154,17 @@ impl App {
             public_url: config.public_url.clone(),
         });
         state.read_keys().await?;
-        let dashboard = dashboard(&config, &state, lifecycle, feed.clone(), parts.random);
+        let dashboard = DashboardState::new(DashboardOptions {
+            lifecycle,
+            feed: feed.clone(),
+            api: api::router(state.clone()),
+            keys: Arc::new(state.clone()),
+            audit: Some(open::audit_log(&config.database).await?),
+            play,
+            is_sample: parts.is_sample,
+            random: parts.random,
+            link_file: config.sign_in_link_file().display().to_string(),
+        });
         Ok(Self {
             listener,
             state,
@@ -183,6 +198,21 @@ impl App {
         let text = text.context("no link to sign in could be made")?;
         let path = format!("{}{}", dashboard::LINK_PATH, text.expose());
         Ok(SecretText::new(path))
+    }
+
+    /// The API, for requests within the process.
+    pub fn api(&self) -> axum::Router {
+        api::router(self.state.clone())
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Closes the store without having served.
+    pub async fn close(self) -> anyhow::Result<()> {
+        Ok(self.store.close().await?)
     }
 
     /// Answers and sends until `stop`. Then answers that it is going away, lets what is under way end,
@@ -283,23 +313,6 @@ fn lifecycle(
     ))
 }
 
-fn dashboard(
-    config: &Config,
-    api: &ApiState,
-    lifecycle: Arc<Lifecycle>,
-    feed: Arc<Feed>,
-    random: SharedRandom,
-) -> DashboardState {
-    DashboardState::new(DashboardOptions {
-        lifecycle,
-        feed,
-        api: api::router(api.clone()),
-        keys: Arc::new(api.clone()),
-        random,
-        link_file: config.sign_in_link_file().display().to_string(),
-    })
-}
-
 async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(listen)
         .await
@@ -310,10 +323,17 @@ async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
     Ok((listener, own))
 }
 
-fn egress_policy(egress: &Egress, own: SocketAddr) -> EgressPolicy {
+/// The built-in receiver. It is in this process: another replica would not find what it sends.
+fn play(config: &Config, parts: &Parts) -> Option<Play> {
+    let has_play = config.play && !config.is_shared();
+    has_play.then(|| Play::new(parts.clock.clone(), parts.random.clone()))
+}
+
+fn egress_policy(egress: &Egress, play: Option<Play>, own: SocketAddr) -> EgressPolicy {
     EgressPolicy {
         allow: egress.allow.clone(),
         ports: egress.ports.clone(),
+        inside: play.map(|play| Arc::new(play) as Arc<dyn Inside>),
         own_addresses: vec![own],
     }
 }

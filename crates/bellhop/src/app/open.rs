@@ -12,9 +12,9 @@ use crate::{
     id::WebhookId,
     random::SharedRandom,
     store::{
-        Store,
-        postgres::{Address, Hints, PostgresOptions, PostgresStore},
-        sqlite::{SqliteOptions, SqliteStore},
+        AuditLog, Store,
+        postgres::{Address, Hints, PostgresAuditLog, PostgresOptions, PostgresStore},
+        sqlite::{SqliteAuditLog, SqliteOptions, SqliteStore},
     },
     vault::Vault,
 };
@@ -55,6 +55,16 @@ pub async fn open(database: &Database, shared: Shared) -> anyhow::Result<Arc<dyn
             Ok(Arc::new(opened))
         }
     }
+}
+
+/// Opens the audit log of the same database, to be verified beside the server.
+pub async fn audit_log(database: &Database) -> anyhow::Result<Arc<dyn AuditLog>> {
+    Ok(match database {
+        Database::Sqlite { path } => Arc::new(SqliteAuditLog::open(path)?),
+        Database::Postgres { url } => {
+            Arc::new(PostgresAuditLog::open(&Address::parse(url)?).await?)
+        }
+    })
 }
 
 /// Hints of other replicas go where this one's own go.

@@ -72,6 +72,11 @@ impl Page {
 }
 
 impl Done {
+    /// Look at this.
+    pub fn page(page: Page) -> Self {
+        Self::Page(Box::new(page))
+    }
+
     /// Look there, and read what was done.
     pub fn see(path: impl std::fmt::Display, said: &str) -> Self {
         Self::See(format!("{path}?Done={said}"))

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{Visit, Wrong};
+use super::{Done, Page, Visit, Wrong, components::controls::Filled};
 use crate::domain::sign_in::Viewer;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -145,8 +145,27 @@ impl Problem {
     }
 }
 
-/// Whose request it is, for the API.
+/// Whose request it is, for the API, and what becomes of the answer.
 impl Visit {
+    /// What a form comes to: `done` says what is shown after it, and a form that was refused is shown `again`, with what
+    /// was wrong with it.
+    pub async fn settle(
+        &self,
+        answer: Result<Value, Wrong>,
+        done: impl FnOnce(&Value) -> Done,
+        again: impl AsyncFnOnce(&Filled) -> Result<Page, Wrong>,
+    ) -> Result<Done, Wrong> {
+        match answer {
+            Ok(document) => Ok(done(&document)),
+            Err(Wrong::Problem(problem)) => {
+                let status = problem.status;
+                let filled = Filled::refused(self.form().clone(), problem);
+                Ok(Done::page(again(&filled).await?.status(status)))
+            }
+            Err(wrong) => Err(wrong),
+        }
+    }
+
     fn viewer(&self) -> Viewer {
         *self.who()
     }

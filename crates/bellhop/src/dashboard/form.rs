@@ -63,6 +63,17 @@ impl Form {
         query.finish()
     }
 
+    /// As a query, of those names alone.
+    pub fn query_with(&self, names: &[&str]) -> String {
+        let kept = self
+            .0
+            .iter()
+            .filter(|(name, _)| names.contains(&name.as_str()));
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(kept);
+        query.finish()
+    }
+
     /// Those members as a JSON document, as texts.
     pub fn document(&self, names: &[&str]) -> Map<String, Value> {
         let pairs = names.iter().filter_map(|name| {

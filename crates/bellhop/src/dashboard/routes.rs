@@ -22,8 +22,9 @@ use super::{
     events,
     form::Form,
     pages::{
-        applications, catalogue, deliveries, delivery, enterprises, integration, integrations,
-        keys, operational, overview, replays, search, theme, webhook, webhook_settings, webhooks,
+        applications, audit, backfill, catalogue, debug_signature, deliveries, delivery,
+        enterprises, integration, integrations, keys, operational, overview, play, replays, search,
+        theme, webhook, webhook_credentials, webhook_secrets, webhook_settings, webhooks,
     },
     session::{self, check_form, check_origin},
     sign_in,
@@ -82,8 +83,17 @@ fn listed() -> Router<DashboardState> {
         .route("/webhooks/{Id}/pause",               command(webhook::pause))
         .route("/webhooks/{Id}/resume",              command(webhook::resume))
         .route("/webhooks/{Id}/test",                command(webhook::test))
-        .route("/webhooks/{Id}/rotate-secret",       both(webhook::ask_rotation, webhook::rotate))
+        .route("/webhooks/{Id}/rotate-secret",       both(webhook_secrets::ask_rotation, webhook_secrets::rotate))
+        .route("/webhooks/{Id}/signatures",          both(webhook_secrets::signatures, webhook_secrets::choose))
+        .route("/webhooks/{Id}/credentials",         both(webhook_credentials::show, webhook_credentials::change))
+        .route("/webhooks/{Id}/debug-signature",     both(debug_signature::show, debug_signature::judge))
+        .route("/webhooks/{Id}/backfill",            both(backfill::preview, backfill::start))
         .route("/webhooks/{Id}/delete",              both(webhook::ask_deletion, webhook::delete))
+        .route("/play",                              both(play::list, play::make))
+        .route("/play/{Id}",                         page(play::show))
+        .route("/play/{Id}/behaviour",               command(play::behave))
+        .route("/play/{Id}/clear",                   command(play::clear))
+        .route("/applications/{Id}/play",            command(play::make_for))
         .route("/enterprises",                       both(enterprises::list, enterprises::put))
         .route("/enterprises/{Id}",                  both(enterprises::show, enterprises::rename))
         .route("/replays",                           page(replays::list))
@@ -93,7 +103,9 @@ fn listed() -> Router<DashboardState> {
         .route("/catalogue",                         page(catalogue::list))
         .route("/catalogue/{Action}",                page(catalogue::show))
         .route("/keys",                              both(keys::list, keys::create))
+        .route("/keys/{Id}/rotate",                  both(keys::ask_rotation, keys::rotate))
         .route("/keys/{Id}/delete",                  both(keys::ask, keys::delete))
+        .route("/audit",                             page(audit::list))
         .route("/operational-messages",              page(operational::list))
         .route("/search",                            page(search::show))
         .route("/theme",                             post(theme::set))

@@ -20,6 +20,14 @@ use crate::{
 /// Rows of a page of a list.
 pub const ROWS: u32 = 50;
 
+/// The first page of a list, and one more.
+pub fn first_page() -> Page {
+    Page {
+        after: None,
+        limit: ROWS + 1,
+    }
+}
+
 /// A part of a list, and where the next one begins.
 #[derive(Debug)]
 pub struct Rows<T> {

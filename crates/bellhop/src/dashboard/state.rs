@@ -18,7 +18,8 @@ use crate::{
     feed::Feed,
     lifecycle::Lifecycle,
     random::SharedRandom,
-    store::{CommitError, SignInWrite, StoreError, Write},
+    receiving::Play,
+    store::{AuditLog, CommitError, SignInWrite, StoreError, Write},
 };
 
 /// Most pages that listen for news at a time.
@@ -48,6 +49,12 @@ pub struct DashboardOptions {
     pub api: Router,
     /// Whom API keys name.
     pub keys: Arc<dyn KnowsKeys>,
+    /// The audit log with its links, to be verified; nothing is said of its chain without it.
+    pub audit: Option<Arc<dyn AuditLog>>,
+    /// The built-in receiver, if there is one.
+    pub play: Option<Play>,
+    /// Whether all of it is a sample, which each page says.
+    pub is_sample: bool,
     /// Where random numbers come from.
     pub random: SharedRandom,
     /// Where the link to sign in is, for people.

@@ -54,7 +54,9 @@ pub use commit::{
 };
 pub use erasure::{Erase, Erased};
 pub use operational::{OperationalAttempted, OperationalClaim, OperationalDue, OperationalRequest};
-pub use overview::{Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, RecentAttempt, Views};
+pub use overview::{
+    Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, MOST_SAMPLED, RecentAttempt, Span, Views,
+};
 pub use purge::{Purge, Purged};
 pub use read::{DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoredMessage};
 pub use replay::{

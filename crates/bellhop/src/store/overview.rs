@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::StoreError;
 use crate::{
-    domain::{access_token::TokenHash, cause::Cause, sign_in::SignIn},
+    domain::{access_token::TokenHash, cause::Cause, delivery::DeliveryState, sign_in::SignIn},
     id::{ApplicationId, DeliveryId, WebhookId},
 };
 
@@ -18,6 +18,13 @@ pub const MOST_FAILING: u32 = 5_000;
 pub const MOST_LOOKED_AT: u32 = 2_000;
 /// Most deliveries whose attempts are shown as the newest of a webhook.
 pub const MOST_RECENT: u32 = 200;
+
+/// Most deliveries of an application that are looked at in one span of a webhook's history.
+pub const MOST_OF_SPAN: u32 = 300;
+/// And most of them that are the webhook's.
+pub const MOST_SAMPLED: u32 = 100;
+/// Most attempts of a span.
+pub const MOST_ATTEMPTS_OF_SPAN: u32 = 400;
 
 /// What the dashboard asks of a store beside the rest.
 #[async_trait]
@@ -33,6 +40,13 @@ pub trait Views {
     ) -> Result<Vec<Failing>, StoreError>;
     /// The newest attempts at a webhook, newest first, among the newest deliveries of its application.
     async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError>;
+    /// How a webhook has fared in spans of time, each from one of these moments to the next. Of a span the first few
+    /// deliveries are looked at, [`MOST_OF_SPAN`] at most.
+    async fn history(
+        &self,
+        webhook: WebhookId,
+        moments: Vec<Timestamp>,
+    ) -> Result<Vec<Span>, StoreError>;
 }
 
 /// What fails at one webhook for one cause.
@@ -65,6 +79,41 @@ pub struct RecentAttempt {
     pub cause: Option<Cause>,
     /// The status that came back.
     pub status: Option<u16>,
+}
+
+/// A sample of the deliveries that were made for a webhook in a span of time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Span {
+    /// How many stand in each state, in the order of [`DeliveryState::ALL`].
+    pub states: [u32; 4],
+    /// What their attempts took, and whether they succeeded.
+    pub attempts: Vec<(Duration, bool)>,
+}
+
+/// One row of a span: a delivery with one of its attempts, if it has any.
+pub struct SpanRow {
+    pub delivery_id: DeliveryId,
+    pub state: DeliveryState,
+    pub attempt: Option<(Duration, bool)>,
+}
+
+impl Span {
+    /// From its rows, those of a delivery after each other.
+    pub fn of(rows: impl IntoIterator<Item = SpanRow>) -> Self {
+        let mut span = Self::default();
+        let mut last = None;
+        for row in rows {
+            if last != Some(row.delivery_id) {
+                last = Some(row.delivery_id);
+                let place = DeliveryState::ALL
+                    .iter()
+                    .position(|state| *state == row.state);
+                span.states[place.unwrap_or_default()] += 1;
+            }
+            span.attempts.extend(row.attempt);
+        }
+        span
+    }
 }
 
 /// One row of either count.

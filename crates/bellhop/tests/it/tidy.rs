@@ -113,14 +113,21 @@ const ROOMS: &[Room] = &[
             "lifecycle",
             "live",
             "random",
+            "receiving",
             "store",
         ],
         crates: Crates::Not(SQL),
     },
     Room {
+<<<<<<< HEAD
         module: "live",
         uses: &["clock", "domain", "feed", "id", "store"],
         crates: Crates::Not(WEB),
+=======
+        module: "receiving",
+        uses: &["clock", "delivery", "domain", "id", "random"],
+        crates: Crates::Not(SQL),
+>>>>>>> 0a08169 (Dashboard: forms for every job, audit, receivers to copy, the built-in receiver, a signature debugger, charts over time)
     },
     Room {
         module: "feed",
@@ -198,7 +205,13 @@ const ROOMS: &[Room] = &[
 /// and why.
 const KEPT_TO: &[(&str, &[&str], &str)] = &[(
     "StatusCode",
-    &["api/", "dashboard/", "delivery/sender", "cli/"],
+    &[
+        "api/",
+        "dashboard/",
+        "delivery/sender",
+        "cli/",
+        "receiving/",
+    ],
     "status codes are for the API's answers and for what came back from a receiver",
 )];
 

@@ -48,14 +48,16 @@ function tail() {
     if (event.target !== source || event.detail.triggeringEvent?.type === "refresh") return;
     if (isHeld()) {
       event.preventDefault();
-      fresh.hidden = false;
+      // What only looks from time to time does not know that there is something new.
+      if (event.detail.triggeringEvent) fresh.hidden = false;
     }
   });
-  // A row that has the focus would lose it.
+  // A row that has the focus would lose it, and one that somebody has opened would be shut.
   document.body.addEventListener("htmx:beforeSwap", (event) => {
     const rows = document.getElementById("rows");
     const active = document.activeElement;
-    if (event.detail.target === rows && rows.contains(active) && active !== rows) {
+    const isRead = (rows.contains(active) && active !== rows) || rows.querySelector("details[open]");
+    if (event.detail.target === rows && isRead) {
       event.detail.shouldSwap = false;
       fresh.hidden = false;
     }

@@ -1,7 +1,6 @@
 //! Forms, fields, buttons, pages of a list, and what is shown where there is nothing.
 
 use maud::{Markup, html};
-use uuid::Uuid;
 
 use crate::dashboard::{Visit, ask::Problem, form::Form};
 
@@ -75,6 +74,33 @@ impl Filled {
         })
     }
 
+    /// A field for a secret: what was sent is not shown again, whatever became of it.
+    pub fn secret(&self, field: Field<'_>) -> Markup {
+        self.labelled(field, html! {
+            input id=(field.name) name=(field.name) type="password" autocomplete="off" spellcheck="false"
+                aria-invalid=[self.has_fault(field.name).then_some("true")]
+                aria-describedby=(format!("{}-hint", field.name));
+        })
+    }
+
+    /// A field of several lines.
+    pub fn area(&self, field: Field<'_>) -> Markup {
+        self.lines(field, self.values.text(field.name).unwrap_or_default())
+    }
+
+    /// A field of several lines for a secret: what was sent is not shown again.
+    pub fn blank_area(&self, field: Field<'_>) -> Markup {
+        self.lines(field, "")
+    }
+
+    fn lines(&self, field: Field<'_>, value: &str) -> Markup {
+        self.labelled(field, html! {
+            textarea id=(field.name) name=(field.name) rows="5" spellcheck="false" autocomplete="off"
+                aria-invalid=[self.has_fault(field.name).then_some("true")]
+                aria-describedby=(format!("{}-hint", field.name)) { (value) }
+        })
+    }
+
     /// A choice: value and name of each.
     pub fn choice(&self, field: Field<'_>, options: &[(&str, &str)]) -> Markup {
         let value = self.values.text(field.name).unwrap_or_default();
@@ -133,7 +159,7 @@ impl Filled {
 }
 
 /// The way to the next page of a list.
-pub fn pager(visit: &Visit, next: Option<Uuid>) -> Markup {
+pub fn pager(visit: &Visit, next: Option<impl std::fmt::Display>) -> Markup {
     let is_later = visit.query().text("Cursor").is_some();
     let query = visit.query().query_without(&["Cursor", "Done"]);
     let and = if query.is_empty() { "" } else { "&" };
@@ -144,6 +170,21 @@ pub fn pager(visit: &Visit, next: Option<Uuid>) -> Markup {
                 @if let Some(next) = next {
                     a.button href=(format!("{}?{query}{and}Cursor={next}", visit.path())) { "Next page" }
                 }
+            }
+        }
+    }
+}
+
+/// Listens for news and reads the rows (`#rows`) again; a script holds it while somebody reads further down.
+pub fn tail(path: &str, when: &str) -> Markup {
+    html! {
+        div.tail hx-ext="sse" sse-connect="/dashboard/events" {
+            div #tail hidden hx-get=(path) hx-trigger=(when) hx-select="#rows" hx-target="#rows" hx-swap="outerHTML" {}
+            p.live hidden {
+                span.light aria-hidden="true" {}
+                span.words role="status" { "Live" }
+                button.plain #hold type="button" { "Pause" }
+                button #fresh type="button" hidden { "Show what is new" }
             }
         }
     }

@@ -19,7 +19,9 @@ const ENTRIES: &[(&str, &str, bool)] = &[
     ("Enterprises", "/dashboard/enterprises", true),
     ("Replays", "/dashboard/replays", false),
     ("Catalogue", "/dashboard/catalogue", false),
+    ("Receiver", "/dashboard/play", false),
     ("Keys", "/dashboard/keys", true),
+    ("Audit", "/dashboard/audit", true),
     (
         "Operational messages",
         "/dashboard/operational-messages",
@@ -53,6 +55,10 @@ pub fn whole(visit: Option<&Visit>, page: Page) -> Markup {
     let body = html! {
         a.skip href="#main" { "Skip to content" }
         @if let Some(visit) = visit { (head(visit, page.section)) }
+        @if visit.is_some_and(|visit| visit.state().options.is_sample) {
+            p.sample { strong { "Sample data." } " The week until now is made up; what happens from here on is real. All of it is gone when the \
+                demo ends. " a href="/docs" { "To begin in earnest" } ": " code { "bellhop serve" } "." }
+        }
         main #main tabindex="-1" {
             @if !page.crumbs.is_empty() {
                 nav.crumbs aria-label="Breadcrumbs" {
@@ -135,7 +141,8 @@ fn head(visit: &Visit, section: &str) -> Markup {
         nav.main aria-label="Dashboard" {
             ul {
                 @for (name, path, is_operators) in ENTRIES {
-                    @if visit.is_operator() || !is_operators {
+                    @let is_there = *path != "/dashboard/play" || visit.state().options.play.is_some();
+                    @if is_there && (visit.is_operator() || !is_operators) {
                         li {
                             a href=(path) aria-current=[(*name == section).then_some("page")] { (name) }
                         }

@@ -6,6 +6,7 @@
 )]
 
 pub mod body;
+pub mod charts;
 pub mod controls;
 pub mod deliveries;
 pub mod figures;

@@ -1,23 +1,43 @@
 //! Applications: the list, and one with what it owns.
 
-use maud::{Markup, html};
+use maud::html;
+use serde_json::Value;
 
+use super::named::{Kind, Named};
 use crate::{
     dashboard::{
         Done, Page, Visit, Wrong,
         components::{
-            controls::{Field, Filled, button, copyable, empty, fact, hidden, hidden_once, pager},
-            moments::{ago, both},
+            controls::{Field, Filled, button, copyable, empty, fact, hidden_once, pager},
+            moments::both,
         },
-        form::Form,
-        pages::{integrations, webhooks},
-        seen::ROWS,
+        pages::webhooks,
+        seen::first_page,
         session::LINK_PATH,
     },
-    domain::api_key::Scope,
+    domain::{api_key::Scope, enterprise::Application},
     id::ApplicationId,
-    store::{self, CommitError, IntegrationFilter, Noun},
+    store::{CommitError, IntegrationFilter, Noun},
 };
+
+const KIND: Kind = Kind {
+    title: "Applications",
+    path: "applications",
+    created: "Created",
+    member: "ApplicationId",
+    renamed: "Integrations and webhooks stay as they are.",
+    alone: "No enterprise is connected to this application.",
+};
+
+impl From<Application> for Named {
+    fn from(application: Application) -> Self {
+        Self {
+            id: application.id.0,
+            name: application.name,
+            created: application.created,
+        }
+    }
+}
 
 /// The page.
 pub async fn list(visit: Visit) -> Result<Page, Wrong> {
@@ -28,47 +48,25 @@ pub async fn list(visit: Visit) -> Result<Page, Wrong> {
 pub async fn create(visit: Visit) -> Result<Done, Wrong> {
     visit.operator()?;
     let document = visit.form().document(&["Name"]);
-    match visit
-        .post("/v1/applications")
-        .with(document)
-        .once()
-        .send()
-        .await
-    {
-        Ok(made) => {
-            let id = made["Id"].as_str().unwrap_or_default();
-            Ok(Done::see(
-                format_args!("/dashboard/applications/{id}"),
-                "created",
-            ))
-        }
-        Err(Wrong::Problem(problem)) => {
-            let status = problem.status;
-            let filled = Filled::refused(visit.form().clone(), problem);
-            Ok(Done::Page(Box::new(
-                listed(&visit, &filled).await?.status(status),
-            )))
-        }
-        Err(wrong) => Err(wrong),
-    }
+    let asking = visit.post("/v1/applications").with(document).once();
+    let done = |made: &Value| {
+        let id = made["Id"].as_str().unwrap_or_default();
+        Done::see(KIND.path(id), "created")
+    };
+    let again = async |filled: &Filled| listed(&visit, filled).await;
+    visit.settle(asking.send().await, done, again).await
 }
 
 /// One application.
 pub async fn show(visit: Visit) -> Result<Page, Wrong> {
     let application = visit.application(visit.id(Noun::Application)?).await?;
-    let first = store::Page {
-        after: None,
-        limit: ROWS + 1,
-    };
+    let webhooks = visit.webhooks(Some(application.id), first_page()).await?;
     let of = IntegrationFilter {
         application_id: Some(application.id),
         ..IntegrationFilter::default()
     };
-    let webhooks = visit.webhooks(Some(application.id), first).await?;
-    let integrations = visit.integrations(of, first).await?;
-    let path = format!("/dashboard/applications/{}", application.id);
-    let values = Form::default().with("Name", application.name.clone());
-    let filled = Filled::with(values);
+    let integrations = KIND.integrations(&visit, application.id.0, of).await?;
+    let path = KIND.path(application.id);
     let body = html! {
         dl.facts {
             (fact("Created", both(application.created, visit.now())))
@@ -80,7 +78,12 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
         section aria-labelledby="webhooks" {
             div.title {
                 h2 #webhooks { "Webhooks" }
-                div.beside { a.button.primary href=(format!("{path}/webhooks/new")) { "New webhook" } }
+                div.beside {
+                    a.button.primary href=(format!("{path}/webhooks/new")) { "New webhook" }
+                    @if visit.state().options.play.is_some() {
+                        (button(&visit, &format!("{path}/play"), "", "Try with the built-in receiver"))
+                    }
+                }
             }
             @if webhooks.items.is_empty() {
                 (empty("No webhook yet", "Without one, nobody is told what happens to its integrations. History can be sent later \
@@ -92,18 +95,7 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
                 }
             }
         }
-        section aria-labelledby="integrations" {
-            h2 #integrations { "Integrations" }
-            @if integrations.items.is_empty() {
-                (empty("Not connected yet", "No enterprise is connected to this application.", visit.is_operator().then_some((
-                    &*format!("/dashboard/integrations/new?ApplicationId={}", application.id), "New integration"))))
-            } @else {
-                (integrations::rows(&visit, &integrations.items).await?)
-                @if integrations.next.is_some() {
-                    p { a.button href=(format!("/dashboard/integrations?ApplicationId={}", application.id)) { "All its integrations" } }
-                }
-            }
-        }
+        (integrations)
         @if visit.is_operator() {
             section aria-labelledby="partner" {
                 h2 #partner { "The partner’s view" }
@@ -111,14 +103,7 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
                     integrations." }
                 (button(&visit, &format!("{path}/sign-in-link"), "", "Make a link for the partner"))
             }
-            section aria-labelledby="rename" {
-                h2 #rename { "Rename" }
-                form.inline method="post" action=(path) {
-                    (hidden(&visit))
-                    (filled.field(Field { name: "Name", label: "Name", hint: "Integrations and webhooks stay as they are.", kind: "text" }))
-                    button type="submit" { "Rename" }
-                }
-            }
+            (KIND.renaming(&visit, application.id.0, &application.name))
         }
     };
     let page = Page::new("Applications", application.name, body);
@@ -127,18 +112,8 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
 
 /// Renames one.
 pub async fn rename(visit: Visit) -> Result<Done, Wrong> {
-    visit.operator()?;
     let id: ApplicationId = visit.id(Noun::Application)?;
-    let document = visit.form().document(&["Name"]);
-    visit
-        .ask(http::Method::PATCH, format!("/v1/applications/{id}"))
-        .with(document)
-        .send()
-        .await?;
-    Ok(Done::see(
-        format_args!("/dashboard/applications/{id}"),
-        "saved",
-    ))
+    KIND.rename(&visit, http::Method::PATCH, id.0).await
 }
 
 /// Makes a link that signs the partner in, to see this application alone. It is shown once.
@@ -171,12 +146,13 @@ pub async fn link(visit: Visit) -> Result<Done, Wrong> {
 
 async fn listed(visit: &Visit, filled: &Filled) -> Result<Page, Wrong> {
     let found = visit.applications().await?;
+    let rows: Vec<_> = found.items.into_iter().map(Named::from).collect();
     let body = html! {
-        @if found.items.is_empty() {
+        @if rows.is_empty() {
             (empty("No applications yet", "An application is a partner’s product. It owns webhooks, and enterprises are connected \
                 to it by integrations. Add the first one below.", None))
         } @else {
-            (rows(visit, &found.items))
+            (KIND.rows(visit, &rows))
         }
         (pager(visit, found.next))
         @if visit.is_operator() {
@@ -192,24 +168,4 @@ async fn listed(visit: &Visit, filled: &Filled) -> Result<Page, Wrong> {
         }
     };
     Ok(Page::new("Applications", "Applications", body))
-}
-
-fn rows(visit: &Visit, applications: &[crate::domain::enterprise::Application]) -> Markup {
-    html! {
-        table.cards {
-            caption.unseen { "Applications" }
-            thead { tr { th scope="col" { "Name" } th scope="col" { "Id" } th scope="col" { "Created" } } }
-            tbody {
-                @for application in applications {
-                    tr {
-                        th scope="row" data-label="Name" {
-                            a href=(format!("/dashboard/applications/{}", application.id)) { (application.name) }
-                        }
-                        td data-label="Id" { code { (application.id) } }
-                        td data-label="Created" { (ago(application.created, visit.now())) }
-                    }
-                }
-            }
-        }
-    }
 }

@@ -36,6 +36,7 @@ pub async fn list(_: Visit) -> Result<Page, Wrong> {
                 }
             }
         }
+        (handlers())
         section aria-labelledby="headers" {
             h2 #headers { "Headers" }
             dl.facts {
@@ -67,6 +68,7 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
             p.quiet { "All of them are in " a href="/openapi.json" { "openapi.json" } ", under webhooks." }
         }
         section aria-labelledby="order" { h2 #order { "What to do with it" } (advice(action)) }
+        (handlers())
         p { a.button href=(format!("/dashboard/deliveries?Action={action}")) { "Its deliveries" } }
     };
     Ok(Page::new("Catalogue", action.as_str(), body).below("Catalogue", "/dashboard/catalogue"))
@@ -94,6 +96,32 @@ const HEADERS: &[(&str, &str)] = &[
     ("bellhop-attempt", "1, 2, 3 …"),
     ("bellhop-replay", "true if a person asked for this attempt."),
 ];
+
+/// Whole receivers, which a test runs as they are shown.
+const HANDLERS: [(&str, &str); 4] = [
+    ("Python", include_str!("../snippets/handler.py")),
+    ("Node.js", include_str!("../snippets/handler.mjs")),
+    ("Go", include_str!("../snippets/handler.go")),
+    ("Rust", include_str!("../snippets/handler.rs")),
+];
+
+/// How a receiver verifies, in several languages.
+fn handlers() -> Markup {
+    html! {
+        section aria-labelledby="handlers" {
+            h2 #handlers { "A receiver" }
+            p { "Each is whole: it takes the bytes, verifies the signature and the time, drops what it had before, and answers at once. \
+                Give it the webhook’s secret in " code { "WEBHOOK_SECRET" } "." }
+            @for (name, text) in HANDLERS {
+                details.panel {
+                    summary { (name) }
+                    (block(&format!("A receiver in {name}"), text))
+                }
+            }
+            p.quiet { "Any library of Standard Webhooks verifies " code { "v1" } " as well." }
+        }
+    }
+}
 
 fn when(action: Action) -> &'static str {
     match action {

@@ -7,7 +7,7 @@ use crate::{
     dashboard::{
         Page, Visit, Wrong,
         components::{
-            controls::{empty, pager},
+            controls::{empty, pager, tail},
             deliveries::rows,
         },
         form::Form,
@@ -51,7 +51,7 @@ pub async fn list(visit: Visit) -> Result<Page, Wrong> {
                 ul { @for wrong in &wrong { li { (wrong) } } }
             }
         }
-        @if is_first { (tail(&query)) }
+        @if is_first { (tail(&format!("/dashboard/deliveries?{query}"), "sse:deliveries, refresh")) }
         div #rows tabindex="-1" {
             (rows)
             (pager(&visit, found.next))
@@ -237,22 +237,6 @@ fn moment(name: &str, label: &str, value: &str) -> Markup {
         div.field {
             label for=(name) { (label) }
             input id=(name) name=(name) value=(value) placeholder="2026-01-31T09:30:00Z" autocomplete="off";
-        }
-    }
-}
-
-/// Listens for news and reads the rows again; a script holds it while somebody reads further down.
-fn tail(query: &str) -> Markup {
-    html! {
-        div.tail hx-ext="sse" sse-connect="/dashboard/events" {
-            div #tail hidden hx-get=(format!("/dashboard/deliveries?{query}")) hx-trigger="sse:deliveries, refresh"
-                hx-select="#rows" hx-target="#rows" hx-swap="outerHTML" {}
-            p.live hidden {
-                span.light aria-hidden="true" {}
-                span.words role="status" { "Live" }
-                button.plain #hold type="button" { "Pause" }
-                button #fresh type="button" hidden { "Show what is new" }
-            }
         }
     }
 }

@@ -1,22 +1,41 @@
 //! Enterprises: the operator's alone.
 
-use maud::{Markup, html};
+use maud::html;
+use serde_json::Value;
 
+use super::named::{Kind, Named};
 use crate::{
     dashboard::{
         Done, Page, Visit, Wrong,
         components::{
             controls::{Field, Filled, copyable, empty, fact, hidden, pager},
-            moments::{ago, both},
+            moments::both,
         },
-        form::Form,
-        pages::integrations,
-        seen::{ROWS, Rows},
+        seen::Rows,
     },
     domain::enterprise::Enterprise,
     id::EnterpriseId,
-    store::{self, IntegrationFilter, Noun},
+    store::{IntegrationFilter, Noun},
 };
+
+const KIND: Kind = Kind {
+    title: "Enterprises",
+    path: "enterprises",
+    created: "First put here",
+    member: "EnterpriseId",
+    renamed: "Messages from now on carry the new name.",
+    alone: "No application is connected to this enterprise.",
+};
+
+impl From<Enterprise> for Named {
+    fn from(enterprise: Enterprise) -> Self {
+        Self {
+            id: enterprise.id.0,
+            name: enterprise.name,
+            created: enterprise.created,
+        }
+    }
+}
 
 /// The page.
 pub async fn list(visit: Visit) -> Result<Page, Wrong> {
@@ -41,36 +60,21 @@ pub async fn put(visit: Visit) -> Result<Done, Wrong> {
     let path = if is_id { id.clone() } else { "-".to_owned() };
     let document = visit.form().document(&["Name"]);
     let put = visit.ask(http::Method::PUT, format!("/v1/enterprises/{path}"));
-    match put.with(document).send().await {
-        Ok(_) => Ok(Done::see(
-            format_args!("/dashboard/enterprises/{path}"),
-            "saved",
-        )),
-        Err(Wrong::Problem(problem)) => {
-            let status = problem.status;
-            let filled = Filled::refused(visit.form().clone(), problem);
-            Ok(Done::Page(Box::new(
-                listed(&visit, &filled).await?.status(status),
-            )))
-        }
-        Err(wrong) => Err(wrong),
-    }
+    let done = |_: &Value| Done::see(KIND.path(&path), "saved");
+    let again = async |filled: &Filled| listed(&visit, filled).await;
+    visit
+        .settle(put.with(document).send().await, done, again)
+        .await
 }
 
 /// One enterprise.
 pub async fn show(visit: Visit) -> Result<Page, Wrong> {
     let enterprise = visit.enterprise(visit.id(Noun::Enterprise)?).await?;
-    let page = store::Page {
-        after: None,
-        limit: ROWS + 1,
-    };
     let of = IntegrationFilter {
         enterprise_id: Some(enterprise.id),
         ..IntegrationFilter::default()
     };
-    let integrations = visit.integrations(of, page).await?;
-    let filled = Filled::with(Form::default().with("Name", enterprise.name.clone()));
-    let new = format!("/dashboard/integrations/new?EnterpriseId={}", enterprise.id);
+    let integrations = KIND.integrations(&visit, enterprise.id.0, of).await?;
     let body = html! {
         dl.facts {
             (fact("First put here", both(enterprise.created, visit.now())))
@@ -79,25 +83,8 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
                 a href=(format!("/dashboard/deliveries?EnterpriseId={}", enterprise.id)) { "All of its integrations" }
             }))
         }
-        section aria-labelledby="integrations" {
-            h2 #integrations { "Integrations" }
-            @if integrations.items.is_empty() {
-                (empty("Not connected yet", "No application is connected to this enterprise.", Some((&new, "New integration"))))
-            } @else {
-                (integrations::rows(&visit, &integrations.items).await?)
-                @if integrations.next.is_some() {
-                    p { a.button href=(format!("/dashboard/integrations?EnterpriseId={}", enterprise.id)) { "All its integrations" } }
-                }
-            }
-        }
-        section aria-labelledby="rename" {
-            h2 #rename { "Rename" }
-            form.inline method="post" action=(format!("/dashboard/enterprises/{}", enterprise.id)) {
-                (hidden(&visit))
-                (filled.field(Field { name: "Name", label: "Name", hint: "Messages from now on carry the new name.", kind: "text" }))
-                button type="submit" { "Rename" }
-            }
-        }
+        (integrations)
+        (KIND.renaming(&visit, enterprise.id.0, &enterprise.name))
     };
     let page = Page::new("Enterprises", enterprise.name, body);
     Ok(page.below("Enterprises", "/dashboard/enterprises"))
@@ -105,30 +92,21 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
 
 /// Renames one.
 pub async fn rename(visit: Visit) -> Result<Done, Wrong> {
-    visit.operator()?;
     let id: EnterpriseId = visit.id(Noun::Enterprise)?;
-    let document = visit.form().document(&["Name"]);
-    visit
-        .ask(http::Method::PUT, format!("/v1/enterprises/{id}"))
-        .with(document)
-        .send()
-        .await?;
-    Ok(Done::see(
-        format_args!("/dashboard/enterprises/{id}"),
-        "saved",
-    ))
+    KIND.rename(&visit, http::Method::PUT, id.0).await
 }
 
 async fn listed(visit: &Visit, filled: &Filled) -> Result<Page, Wrong> {
     visit.operator()?;
     let found = visit.store().enterprises(visit.page()).await?;
     let found = Rows::new(found, |each| each.id.0);
+    let rows: Vec<_> = found.items.into_iter().map(Named::from).collect();
     let body = html! {
-        @if found.items.is_empty() {
+        @if rows.is_empty() {
             (empty("No enterprises yet", "An enterprise is a customer of the platform: a property, or a chain of them. Your platform \
                 puts them here under its own ids (PUT /v1/enterprises/{Id}), or you add one below.", None))
         } @else {
-            (rows(visit, &found.items))
+            (KIND.rows(visit, &rows))
         }
         (pager(visit, found.next))
         section aria-labelledby="new" {
@@ -143,24 +121,4 @@ async fn listed(visit: &Visit, filled: &Filled) -> Result<Page, Wrong> {
         }
     };
     Ok(Page::new("Enterprises", "Enterprises", body))
-}
-
-fn rows(visit: &Visit, enterprises: &[Enterprise]) -> Markup {
-    html! {
-        table.cards {
-            caption.unseen { "Enterprises" }
-            thead { tr { th scope="col" { "Name" } th scope="col" { "Id" } th scope="col" { "First put here" } } }
-            tbody {
-                @for enterprise in enterprises {
-                    tr {
-                        th scope="row" data-label="Name" {
-                            a href=(format!("/dashboard/enterprises/{}", enterprise.id)) { (enterprise.name) }
-                        }
-                        td data-label="Id" { code { (enterprise.id) } }
-                        td data-label="First put here" { (ago(enterprise.created, visit.now())) }
-                    }
-                }
-            }
-        }
-    }
 }

@@ -1,14 +1,17 @@
 //! API keys: the operator's alone.
 
 use maud::{Markup, html};
+use serde_json::Value;
 
 use crate::{
     dashboard::{
         Done, Page, Visit, Wrong,
         components::{
             controls::{Field, Filled, copyable, empty, hidden, hidden_once},
-            moments::{ago, both},
+            moments::{ago, both, full},
         },
+        form::{Form, number},
+        pages::webhook_secrets::OVERLAPS,
         seen::Names,
     },
     domain::api_key::ApiKey,
@@ -27,39 +30,86 @@ pub async fn create(visit: Visit) -> Result<Done, Wrong> {
     let document = visit
         .form()
         .document(&["Name", "Scope", "ApplicationId", "ExpiresUtc"]);
-    match visit.post("/v1/keys").with(document).once().send().await {
-        Ok(made) => {
-            let body = html! {
-                section.panel.once {
-                    p { "The key is shown now and never again. It works from now on." }
-                    p { (copyable(made["Key"].as_str().unwrap_or_default(), "the key")) }
-                    p { a.button.primary href="/dashboard/keys" { "All keys" } }
-                }
-            };
-            let page = Page::new("Keys", "The key is made", body).below("Keys", "/dashboard/keys");
-            Ok(Done::Page(Box::new(page)))
-        }
-        Err(Wrong::Problem(problem)) => {
-            let status = problem.status;
-            let filled = Filled::refused(visit.form().clone(), problem);
-            Ok(Done::Page(Box::new(
-                listed(&visit, &filled).await?.status(status),
-            )))
-        }
-        Err(wrong) => Err(wrong),
+    let answer = visit.post("/v1/keys").with(document).once().send().await;
+    let done = |made: &Value| key_once(made, "The key is made", "It works from now on.");
+    let again = async |filled: &Filled| listed(&visit, filled).await;
+    visit.settle(answer, done, again).await
+}
+
+/// Asks how a key is to be rotated.
+pub async fn ask_rotation(visit: Visit) -> Result<Page, Wrong> {
+    let key = find(&visit).await?;
+    let values = Form::default().with("OverlapSeconds", "86400");
+    Ok(rotating(&visit, &key, &Filled::with(values)))
+}
+
+/// Puts another key in its place, which is shown once.
+pub async fn rotate(visit: Visit) -> Result<Done, Wrong> {
+    let key = find(&visit).await?;
+    let mut document = visit.form().document(&["ExpiresUtc"]);
+    let overlap = visit.form().text("OverlapSeconds");
+    if let Some(overlap) = overlap {
+        document.insert("OverlapSeconds".to_owned(), number(overlap));
     }
+    let asking = visit.post(format!("/v1/keys/{}/rotate", key.id));
+    let answer = asking.with(document).once().send().await;
+    let said = if overlap == Some("0") {
+        "It works from now on, and the former one no longer."
+    } else {
+        "It works from now on; the former one as well, until the overlap ends."
+    };
+    let done = |made: &Value| key_once(made, "The key is another now", said);
+    let again = async |filled: &Filled| Ok(rotating(&visit, &key, filled));
+    visit.settle(answer, done, again).await
+}
+
+/// A key, which nobody sees again.
+fn key_once(made: &Value, title: &str, said: &str) -> Done {
+    let body = html! {
+        section.panel.once {
+            p { "The key is shown now and never again. " (said) }
+            p { (copyable(made["Key"].as_str().unwrap_or_default(), "the key")) }
+            p { a.button.primary href="/dashboard/keys" { "All keys" } }
+        }
+    };
+    Done::page(Page::new("Keys", title, body).below("Keys", "/dashboard/keys"))
+}
+
+fn rotating(visit: &Visit, key: &ApiKey, filled: &Filled) -> Page {
+    let body = html! {
+        (filled.summary())
+        section.panel {
+            p { "A new key is made and shown once. Id, name and scope stay. Until the overlap ends both work, so that programs can \
+                change over one by one." }
+            form.stack method="post" action=(format!("/dashboard/keys/{}/rotate", key.id)) {
+                (hidden_once(visit))
+                (filled.choice(Field { name: "OverlapSeconds", label: "The former key works as well for",
+                    hint: "If it was given away: not at all.", kind: "" }, OVERLAPS))
+                (filled.field(Field { name: "ExpiresUtc", label: "Works until (optional)",
+                    hint: "As in 2027-01-31T00:00:00Z. Empty: as before.", kind: "text" }))
+                div.actions {
+                    button.danger type="submit" { "Rotate the key" }
+                    a.button href="/dashboard/keys" { "Leave it as it is" }
+                }
+            }
+        }
+    };
+    let page = Page::new("Keys", format!("Rotate: {}", named(key)), body);
+    page.below("Keys", "/dashboard/keys")
+}
+
+/// The key in the path.
+async fn find(visit: &Visit) -> Result<ApiKey, Wrong> {
+    visit.operator()?;
+    let id: KeyId = visit.id(Noun::Key)?;
+    let found = visit.store().key(id).await?;
+    found.ok_or_else(|| Wrong::missing(Noun::Key, id))
 }
 
 /// Asks once more.
 pub async fn ask(visit: Visit) -> Result<Page, Wrong> {
-    visit.operator()?;
-    let id: KeyId = visit.id(Noun::Key)?;
-    let key = visit
-        .store()
-        .key(id)
-        .await?
-        .ok_or_else(|| Wrong::missing(Noun::Key, id))?;
-    let name = named(&key);
+    let key = find(&visit).await?;
+    let (id, name) = (key.id, named(&key));
     let body = html! {
         section.panel {
             p { "Whoever uses it is refused from now on. Nothing undoes this." }
@@ -134,8 +184,8 @@ async fn rows(visit: &Visit, keys: &[ApiKey]) -> Result<Markup, Wrong> {
             caption.unseen { "API keys" }
             thead {
                 tr {
-                    th scope="col" { "Name" } th scope="col" { "Scope" } th scope="col" { "Made" } th scope="col" { "Works until" }
-                    th scope="col" { span.unseen { "Delete" } }
+                    th scope="col" { "Name" } th scope="col" { "Scope" } th scope="col" { "Made" } th scope="col" { "Last used" }
+                    th scope="col" { "Works until" } th scope="col" { span.unseen { "Change" } }
                 }
             }
             tbody {
@@ -149,10 +199,18 @@ async fn rows(visit: &Visit, keys: &[ApiKey]) -> Result<Markup, Wrong> {
                             }
                         }
                         td data-label="Made" { (ago(key.created, now)) }
+                        td data-label="Last used" {
+                            @match key.last_used { Some(at) => (ago(at, now)), None => span.quiet { "not yet" } }
+                        }
                         td data-label="Works until" {
                             @match key.expires { Some(at) => (both(at, now)), None => "deleted" }
+                            @if let Some((_, until)) = key.previous.filter(|(_, until)| *until > now) {
+                                br; span.quiet { "the former key until " (full(until)) }
+                            }
                         }
                         td data-label="" {
+                            a href=(format!("/dashboard/keys/{}/rotate", key.id)) { "Rotate…" span.unseen { " " (named(key)) } }
+                            " "
                             a href=(format!("/dashboard/keys/{}/delete", key.id)) { "Delete…" span.unseen { " " (named(key)) } }
                         }
                     }

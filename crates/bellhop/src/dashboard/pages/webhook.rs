@@ -10,13 +10,13 @@ use crate::{
         Done, Page, Visit, Wrong,
         components::{
             body::body,
-            controls::{Field, Filled, button, copyable, empty, fact, hidden, hidden_once},
+            controls::{button, copyable, empty, fact, hidden},
             deliveries::rows,
             figures::{Summary, bars, figure},
             marks,
             moments::{both, coarse, relative, took},
         },
-        form::{Form, number},
+        pages::{webhook_credentials as credentials, webhook_history::history},
         seen::{Names, webhook_name},
     },
     domain::{
@@ -26,6 +26,7 @@ use crate::{
         webhook::{Webhook, WebhookState},
     },
     id::WebhookId,
+    receiving::PLAY_URL,
     store::{self, DeliveryFilter, Noun},
 };
 
@@ -39,6 +40,7 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
     let body = html! {
         (standing(&visit, &webhook))
         (health(&visit, &webhook).await?)
+        (history(&visit, &webhook).await?)
         (settings(&visit, &webhook).await?)
         section aria-labelledby="newest" {
             h2 #newest { "Newest deliveries" }
@@ -83,7 +85,10 @@ pub async fn resume(visit: Visit) -> Result<Done, Wrong> {
 pub async fn test(visit: Visit) -> Result<Done, Wrong> {
     let webhook = visit.webhook(visit.id(Noun::Webhook)?).await?;
     let path = format!("/v1/webhooks/{}/test", webhook.id);
-    let tested = visit.post(path).wait(TEST_WAIT_SECONDS).send().await?;
+    let is_newest_alone = visit.form().text("NewestSecretOnly") == Some("true");
+    let document = json!({ "NewestSecretOnly": is_newest_alone });
+    let asking = visit.post(path).with(document).wait(TEST_WAIT_SECONDS);
+    let tested = asking.send().await?;
     let body = html! {
         section.panel { (verdict(&tested)) }
         div.actions {
@@ -96,72 +101,6 @@ pub async fn test(visit: Visit) -> Result<Done, Wrong> {
     Ok(Done::Page(Box::new(
         page.below(webhook_name(&webhook), path),
     )))
-}
-
-/// Asks how a secret is to be rotated.
-pub async fn ask_rotation(visit: Visit) -> Result<Page, Wrong> {
-    let webhook = visit.webhook(visit.id(Noun::Webhook)?).await?;
-    let filled = Filled::with(Form::default().with("OverlapSeconds", "86400"));
-    let path = format!("/dashboard/webhooks/{}", webhook.id);
-    let body = html! {
-        section.panel {
-            p { "A new secret is made and shown once. Until the overlap ends, each message carries two signatures, so that the \
-                receiver can change over without losing one." }
-            form.stack method="post" action=(format!("{path}/rotate-secret")) {
-                (hidden_once(&visit))
-                (filled.choice(Field { name: "OverlapSeconds", label: "The former secret signs as well for",
-                    hint: "If it was given away: not at all.", kind: "" },
-                    &[("0", "not at all"), ("3600", "an hour"), ("86400", "a day"), ("604800", "a week")]))
-                div.actions {
-                    button.danger type="submit" { "Rotate the secret" }
-                    a.button href=(path) { "Leave it as it is" }
-                }
-            }
-        }
-    };
-    let page =
-        Page::new("Webhooks", "Rotate the secret", body).below("Webhooks", "/dashboard/webhooks");
-    Ok(page.below(webhook_name(&webhook), path))
-}
-
-/// Rotates it.
-pub async fn rotate(visit: Visit) -> Result<Done, Wrong> {
-    let webhook = visit.webhook(visit.id(Noun::Webhook)?).await?;
-    let overlap = visit
-        .form()
-        .text("OverlapSeconds")
-        .map_or(Value::Null, number);
-    let document = json!({ "OverlapSeconds": overlap });
-    let path = format!("/v1/webhooks/{}/rotate-secret", webhook.id);
-    let rotated = visit.post(path).with(document).once().send().await?;
-    Ok(Done::Page(Box::new(secret_once(
-        &rotated,
-        &webhook_name(&webhook),
-        "The secret is another now",
-    ))))
-}
-
-/// A secret, which nobody sees again.
-pub fn secret_once(made: &Value, name: &str, title: &str) -> Page {
-    let text = |member: &str| made[member].as_str().unwrap_or_default().to_owned();
-    let path = format!("/dashboard/webhooks/{}", text("Id"));
-    let body = html! {
-        section.panel.once {
-            @if made["Secret"].is_string() {
-                p { "The secret of " strong { (name) } " is shown now and never again. The receiver checks signatures with it." }
-                p { (copyable(&text("Secret"), "the secret")) }
-            } @else {
-                p { "The key pair of " strong { (name) } " is another now. Its private part stays here; the receiver checks \
-                    signatures with the public key." }
-            }
-            @if made["PublicKey"].is_string() {
-                p { "Public key: " (copyable(&text("PublicKey"), "the public key")) }
-            }
-            p.quiet { "To see why a signature does not match: " code { "bellhop verify" } "." }
-            p { a.button.primary href=(path) { "To the webhook" } }
-        }
-    };
-    Page::new("Webhooks", title, body).below("Webhooks", "/dashboard/webhooks")
 }
 
 /// Asks once more.
@@ -248,6 +187,9 @@ fn standing(visit: &Visit, webhook: &Webhook) -> Markup {
                     (button(visit, &format!("{path}/test"), "", "Send a test"))
                 }
                 a.button href=(held) { "What it has to send" }
+                @if let Some(id) = webhook.url.expose().strip_prefix(PLAY_URL) {
+                    a.button href=(format!("/dashboard/play/{id}")) { "What the receiver got" }
+                }
             }
         }
     }
@@ -344,7 +286,11 @@ async fn settings(visit: &Visit, webhook: &Webhook) -> Result<Markup, Wrong> {
                 h2 #settings { "Settings" }
                 div.beside.actions {
                     a.button href=(format!("{path}/settings")) { "Change" }
+                    a.button href=(format!("{path}/signatures")) { "Signatures" }
+                    a.button href=(format!("{path}/credentials")) { "Credentials" }
                     a.button href=(format!("{path}/rotate-secret")) { "Rotate the secret…" }
+                    a.button href=(format!("{path}/debug-signature")) { "Debug a signature" }
+                    a.button href=(format!("{path}/backfill")) { "Backfill…" }
                     a.button.danger href=(format!("{path}/delete")) { "Delete…" }
                 }
             }
@@ -368,6 +314,7 @@ async fn settings(visit: &Visit, webhook: &Webhook) -> Result<Markup, Wrong> {
                     @for (name, _) in &webhook.headers { code { (name) ": …" } " " }
                 }))
                 (fact("Signatures", html! { (webhook.signatures) }))
+                (fact("Credentials", credentials::named(webhook)))
                 (fact("Secrets that sign", html! { (webhook.active_secrets(now).count()) }))
                 (fact("Created", both(webhook.created, now)))
                 (fact("Id", copyable(&webhook.id.to_string(), "the webhook’s id")))

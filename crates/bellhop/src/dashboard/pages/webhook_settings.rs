@@ -9,12 +9,13 @@ use crate::{
         Done, Page, Visit, Wrong,
         components::controls::{Field, Filled, hidden_once},
         form::{Form, number},
-        pages::webhook::secret_once,
+        pages::webhook_secrets::{boxes, secret_once},
         seen::webhook_name,
     },
     domain::{
         masked::masked_url,
         retry,
+        signatures::Signature,
         webhook::{self, Webhook},
     },
     id::ApplicationId,
@@ -23,7 +24,15 @@ use crate::{
 
 /// The form for a new one.
 pub async fn form(visit: Visit) -> Result<Page, Wrong> {
-    new(&visit, &Filled::with(defaults())).await
+    // A link may fill some of it in.
+    let prefilled = ["Url", "Description", "RetrySchedule"];
+    let values = prefilled
+        .iter()
+        .fold(defaults(), |form, name| match visit.query().text(name) {
+            Some(value) => form.with(name, value),
+            None => form,
+        });
+    new(&visit, &Filled::with(values)).await
 }
 
 /// Makes it. Its secret is shown once.
@@ -31,31 +40,19 @@ pub async fn create(visit: Visit) -> Result<Done, Wrong> {
     let id: ApplicationId = visit.id(Noun::Application)?;
     let mut document = document(visit.form());
     document.retain(|_, value| !value.is_null());
-    match visit
-        .post(format!("/v1/applications/{id}/webhooks"))
-        .with(document)
-        .once()
-        .send()
-        .await
-    {
-        Ok(made) => {
-            let name = visit
-                .form()
-                .text("Description")
-                .unwrap_or("the new webhook");
-            Ok(Done::Page(Box::new(secret_once(
-                &made,
-                name,
-                "The webhook is created",
-            ))))
-        }
-        Err(Wrong::Problem(problem)) => {
-            let status = problem.status;
-            let page = new(&visit, &Filled::refused(visit.form().clone(), problem)).await?;
-            Ok(Done::Page(Box::new(page.status(status))))
-        }
-        Err(wrong) => Err(wrong),
+    let signatures: Vec<&str> = visit.form().all("Signatures").collect();
+    if !signatures.is_empty() {
+        document.insert("Signatures".to_owned(), signatures.into());
     }
+    let asking = visit.post(format!("/v1/applications/{id}/webhooks"));
+    let answer = asking.with(document).once().send().await;
+    let done = |made: &Value| {
+        let name = visit.form().text("Description");
+        let name = name.unwrap_or("the new webhook");
+        Done::page(secret_once(&visit, made, name, "The webhook is created"))
+    };
+    let again = async |filled: &Filled| new(&visit, filled).await;
+    visit.settle(answer, done, again).await
 }
 
 /// The form for one that there is.
@@ -72,27 +69,13 @@ pub async fn update(visit: Visit) -> Result<Done, Wrong> {
     document.retain(|name, value| !value.is_null() || name == "RateLimit");
     document.entry("Description").or_insert_with(|| json!(""));
     let path = format!("/v1/webhooks/{}", webhook.id);
-    match visit
-        .ask(http::Method::PATCH, path)
-        .with(document)
-        .send()
-        .await
-    {
-        Ok(_) => Ok(Done::see(
-            format_args!("/dashboard/webhooks/{}", webhook.id),
-            "saved",
-        )),
-        Err(Wrong::Problem(problem)) => {
-            let status = problem.status;
-            let page = editing(
-                &visit,
-                &webhook,
-                &Filled::refused(visit.form().clone(), problem),
-            );
-            Ok(Done::Page(Box::new(page.status(status))))
-        }
-        Err(wrong) => Err(wrong),
-    }
+    let asking = visit.ask(http::Method::PATCH, path).with(document);
+    let done = |_: &Value| {
+        let path = format!("/dashboard/webhooks/{}", webhook.id);
+        Done::see(path, "saved")
+    };
+    let again = async |filled: &Filled| Ok(editing(&visit, &webhook, filled));
+    visit.settle(asking.send().await, done, again).await
 }
 
 async fn new(visit: &Visit, filled: &Filled) -> Result<Page, Wrong> {
@@ -103,13 +86,9 @@ async fn new(visit: &Visit, filled: &Filled) -> Result<Page, Wrong> {
         form.panel.stack method="post" action=(format!("{path}/webhooks/new")) {
             (hidden_once(visit))
             (fields(filled, "https, and a public host, unless the operator allows more."))
-            div.field {
-                label for="Headers" { "Further headers" }
-                textarea #Headers name="Headers" rows="3" spellcheck="false" placeholder="X-Api-Key: …" {
-                    (filled.values.text("Headers").unwrap_or_default())
-                }
-                p.hint { "One a line, name and value with a colon. Values are kept encrypted and never shown again." }
-            }
+            (boxes(&filled.values))
+            (filled.area(Field { name: "Headers", label: "Further headers",
+                hint: "One a line, as in X-Api-Key: value. Values are kept encrypted and never shown again.", kind: "" }))
             div.actions {
                 button.primary type="submit" { "Create the webhook" }
                 a.button href=(path) { "Cancel" }
@@ -187,6 +166,7 @@ fn defaults() -> Form {
         )
         .with("RetrySchedule", waits)
         .with("MaxInFlight", webhook::DEFAULT_MAX_IN_FLIGHT.to_string())
+        .with("Signatures", Signature::V1.as_str())
 }
 
 fn present(webhook: &Webhook) -> Form {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use fact::{Before, Shown, disabled, fact};
-pub use verify::{Broken, Verified, Verifier, Watch};
+pub use verify::{Broken, Newest, Verified, Verifier, Watch, verify_newest};
 
 use super::StoreError;
 use crate::{
@@ -77,7 +77,7 @@ pub struct AuditLinked {
 
 /// The log and its links as they are kept, for those who verify and export it. Reads beside a server that runs.
 #[async_trait]
-pub trait AuditLog: Send + Sync {
+pub trait AuditLog: std::fmt::Debug + Send + Sync {
     /// Entries after this place and up to that one, oldest first.
     async fn entries(
         &self,

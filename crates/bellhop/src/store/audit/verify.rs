@@ -79,6 +79,40 @@ pub struct Verifier<'a> {
     found: Option<u64>,
 }
 
+/// What the newest entries say of the chain.
+#[derive(Debug, Clone)]
+pub struct Newest {
+    /// The newest link.
+    pub link: AuditLink,
+    /// How many entries were hashed again.
+    pub hashed: u64,
+    /// Whether they lead to it.
+    pub verdict: Result<Verified, Broken>,
+}
+
+/// Hashes the newest entries again, about so many at most: what lies before them is believed. `None` if nothing is linked.
+pub async fn verify_newest(log: &dyn AuditLog, most: u64) -> Result<Option<Newest>, StoreError> {
+    let Some(newest) = log.newest().await? else {
+        return Ok(None);
+    };
+    let before = newest.chain.position.saturating_sub(most);
+    let mut verifier = Verifier::new(log, None);
+    if before > 0
+        && let Some(link) = log.links(before - 1, 1).await?.first()
+    {
+        (verifier.chain, verifier.at) = (link.chain, link.last);
+    }
+    let begun = verifier.chain.position;
+    let verdict = verifier.run(&mut ()).await?;
+    // What was linked meanwhile was hashed as well.
+    let link = log.newest().await?.unwrap_or(newest);
+    Ok(Some(Newest {
+        hashed: link.chain.position.saturating_sub(begun),
+        link,
+        verdict,
+    }))
+}
+
 impl<'a> Verifier<'a> {
     /// Of this log; a hash that somebody has kept must be in it.
     pub fn new(log: &'a dyn AuditLog, head: Option<Digest>) -> Self {
@@ -96,7 +130,7 @@ impl<'a> Verifier<'a> {
     /// Goes through all of it. Memory does not grow with the log.
     pub async fn run(
         mut self,
-        watch: &mut dyn Watch,
+        watch: &mut impl Watch,
     ) -> Result<Result<Verified, Broken>, StoreError> {
         let good = loop {
             if let Err(broken) = self.linked(watch).await? {
@@ -131,7 +165,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// All that is linked.
-    async fn linked(&mut self, watch: &mut dyn Watch) -> Result<Result<(), Broken>, StoreError> {
+    async fn linked(&mut self, watch: &mut impl Watch) -> Result<Result<(), Broken>, StoreError> {
         loop {
             let links = self.log.links(self.chain.position, PIECE).await?;
             let Some(newest) = links.last() else {
@@ -153,7 +187,7 @@ impl<'a> Verifier<'a> {
         &mut self,
         link: &AuditLink,
         newest: AuditKey,
-        watch: &mut dyn Watch,
+        watch: &mut impl Watch,
     ) -> Result<Result<(), Broken>, StoreError> {
         let good = self.chain.position;
         let mut last = None;
@@ -181,7 +215,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// What is not linked yet.
-    async fn rest(&mut self, watch: &mut dyn Watch) -> Result<(), StoreError> {
+    async fn rest(&mut self, watch: &mut impl Watch) -> Result<(), StoreError> {
         loop {
             let entries = self.log.entries(self.at, None, PIECE).await?;
             if entries.is_empty() {
@@ -196,7 +230,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn take(&mut self, key: AuditKey, entry: &AuditEntry, watch: &mut dyn Watch) {
+    fn take(&mut self, key: AuditKey, entry: &AuditEntry, watch: &mut impl Watch) {
         self.at = key;
         self.chain.add(entry);
         let (oldest, newest) = self.span.unwrap_or((entry.at_ms, entry.at_ms));

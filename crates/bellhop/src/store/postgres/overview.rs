@@ -18,8 +18,10 @@ use crate::{
     domain::{access_token::TokenHash, sign_in::SignIn},
     id::{ApplicationId, WebhookId},
     store::{
-        Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, RecentAttempt, StoreError, Views,
-        overview::{Tally, failing as merged},
+        Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, RecentAttempt, Span, StoreError, Views,
+        overview::{
+            MOST_ATTEMPTS_OF_SPAN, MOST_OF_SPAN, MOST_SAMPLED, SpanRow, Tally, failing as merged,
+        },
     },
 };
 
@@ -42,6 +44,15 @@ impl Views for PostgresStore {
 
     async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError> {
         self.read(async |on, _| recent_attempts(on, webhook).await)
+            .await
+    }
+
+    async fn history(
+        &self,
+        webhook: WebhookId,
+        moments: Vec<Timestamp>,
+    ) -> Result<Vec<Span>, StoreError> {
+        self.read(async |on, _| history(on, webhook, &moments).await)
             .await
     }
 }
@@ -84,6 +95,34 @@ async fn recent_attempts(on: &Connection, webhook: WebhookId) -> Read<Vec<Recent
     );
     let found = query(on, &sql, &[&webhook.0]).await?;
     Ok(rows::all(&found, attempt)?)
+}
+
+async fn history(on: &Connection, webhook: WebhookId, moments: &[Timestamp]) -> Read<Vec<Span>> {
+    let sql = format!(
+        "SELECT d.id, d.state, a.duration_us, a.cause IS NULL FROM \
+         (SELECT id, state FROM (SELECT id, state, webhook_id FROM deliveries WHERE application_id = \
+         (SELECT application_id FROM webhooks WHERE id = $1) AND id >= $2 AND id < $3 ORDER BY id LIMIT {MOST_OF_SPAN}) span \
+         WHERE webhook_id = $1 LIMIT {MOST_SAMPLED}) d LEFT JOIN attempts a ON a.delivery_id = d.id \
+         ORDER BY d.id LIMIT {MOST_ATTEMPTS_OF_SPAN}",
+    );
+    let mut spans = Vec::with_capacity(moments.len());
+    for pair in moments.windows(2) {
+        let (from, to) = (first_id_at(to_ms(pair[0])), first_id_at(to_ms(pair[1])));
+        let found = query(on, &sql, &[&webhook.0, &from, &to]).await?;
+        let found = rows::all(&found, |row| {
+            let duration: Option<u64> = rows::number_or_null(row, 2)?;
+            Ok(SpanRow {
+                delivery_id: rows::id(row, 0)?,
+                state: rows::text(row, 1)?,
+                attempt: match duration {
+                    Some(us) => Some((Duration::from_micros(us), rows::get(row, 3)?)),
+                    None => None,
+                },
+            })
+        })?;
+        spans.push(Span::of(found));
+    }
+    Ok(spans)
 }
 
 async fn tallies(on: &Connection, sql: &str, values: Values<'_>) -> Read<Vec<Tally>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, ToSql};
+use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{
     SqliteStore,
@@ -17,8 +17,10 @@ use crate::{
     domain::{access_token::TokenHash, sign_in::SignIn},
     id::{ApplicationId, WebhookId},
     store::{
-        Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, RecentAttempt, StoreError, Views,
-        overview::{Tally, failing as merged},
+        Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, RecentAttempt, Span, StoreError, Views,
+        overview::{
+            MOST_ATTEMPTS_OF_SPAN, MOST_OF_SPAN, MOST_SAMPLED, SpanRow, Tally, failing as merged,
+        },
     },
 };
 
@@ -41,6 +43,16 @@ impl Views for SqliteStore {
     async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError> {
         self.readers
             .read(move |on, _| recent_attempts(on, webhook))
+            .await
+    }
+
+    async fn history(
+        &self,
+        webhook: WebhookId,
+        moments: Vec<Timestamp>,
+    ) -> Result<Vec<Span>, StoreError> {
+        self.readers
+            .read(move |on, _| history(on, webhook, &moments))
             .await
     }
 }
@@ -90,6 +102,40 @@ fn recent_attempts(
         found.push(attempt(row)?);
     }
     Ok(found)
+}
+
+fn history(
+    connection: &Connection,
+    webhook: WebhookId,
+    moments: &[Timestamp],
+) -> Result<Vec<Span>, StoreError> {
+    let sql = format!(
+        "SELECT d.id, d.state, a.duration_us, a.cause IS NULL FROM \
+         (SELECT id, state FROM (SELECT id, state, webhook_id FROM deliveries WHERE application_id = \
+         (SELECT application_id FROM webhooks WHERE id = ?1) AND id >= ?2 AND id < ?3 ORDER BY id LIMIT {MOST_OF_SPAN}) \
+         WHERE webhook_id = ?1 LIMIT {MOST_SAMPLED}) d LEFT JOIN attempts a ON a.delivery_id = d.id \
+         ORDER BY d.id LIMIT {MOST_ATTEMPTS_OF_SPAN}",
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut spans = Vec::with_capacity(moments.len());
+    for pair in moments.windows(2) {
+        let mut rows =
+            select.query(params![webhook, first_id_at(pair[0]), first_id_at(pair[1])])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let duration: Option<u64> = row.get(2)?;
+            found.push(SpanRow {
+                delivery_id: row.get(0)?,
+                state: text(row, 1)?,
+                attempt: match duration {
+                    Some(us) => Some((Duration::from_micros(us), row.get(3)?)),
+                    None => None,
+                },
+            });
+        }
+        spans.push(Span::of(found));
+    }
+    Ok(spans)
 }
 
 fn tallies(

@@ -5,71 +5,117 @@ use serde_json::json;
 use super::Desk;
 use crate::support::{receiver::Scripted, sending::Sending};
 
-/// Each would do something if it were taken for markup. `WOULD` names them in a page.
-const PAYLOADS: &[&str] = &[
-    "<script>would()</script>",
-    "\"><img src=x onerror=would()>",
-    "'><svg onload=would()>",
-    "</title></textarea></style></script><script>would()</script>",
-    "<a href=javascript:would()>x</a>",
-    "<div hx-get=/dashboard hx-trigger=load>would</div>",
-    "&lt;script&gt;would()&lt;/script&gt;",
-    "{{would()}}${would()}",
-    "<!--><script>would()</script>-->",
-    "\u{202e}<b>would</b>",
-];
+/// Each would do something if it were taken for markup. `would` names them in a page. The browser tests use the same.
+fn payloads() -> Vec<String> {
+    let payloads: Vec<String> =
+        serde_json::from_str(include_str!("../../../../../e2e/payloads.json")).unwrap();
+    assert!(payloads.len() >= 40);
+    payloads
+}
+
+/// A quarter of them, so that four tests take as long as one.
+async fn a_quarter(which: usize) {
+    for payload in payloads().iter().skip(which).step_by(4) {
+        are_text(payload).await;
+    }
+}
 
 #[tokio::test]
 async fn what_people_and_receivers_write_is_text() {
-    for payload in PAYLOADS {
-        let mut sending = Sending::start().await;
-        let written = write(&mut sending, payload).await;
-        let app = &sending.app;
-        let [application, enterprise, webhook, integration, delivery] = &written;
-        let desk = Desk::of(app);
-        let browser = desk.operator().await;
-        let query = url::form_urlencoded::byte_serialize(payload.as_bytes()).collect::<String>();
-        for path in [
-            "",
-            "/deliveries",
-            &format!("/deliveries/{delivery}"),
-            &format!("/deliveries?State={query}&Cause={query}&FromUtc={query}&Odd={query}"),
-            "/integrations",
-            &format!("/integrations/new?Name={query}"),
-            &format!("/integrations/{integration}"),
-            &format!("/integrations/{integration}/delete"),
-            "/applications",
-            &format!("/applications/{application}"),
-            &format!("/applications/{application}/webhooks/new"),
-            "/webhooks",
-            &format!("/webhooks/{webhook}"),
-            &format!("/webhooks/{webhook}/settings"),
-            "/enterprises",
-            &format!("/enterprises/{enterprise}"),
-            &format!("/replays/new?WebhookId={webhook}"),
-            "/keys",
-            &format!("/search?Text={query}"),
-            &format!("/deliveries/{query}"),
-            &format!("/{query}"),
-        ] {
-            let page = browser.get(&format!("/dashboard{path}")).await.text();
-            judge(&page, path, payload);
-        }
-        let refused = browser
-            .post(
-                &format!("/dashboard/applications/{application}/webhooks/new"),
-                &[
-                    ("Url", payload),
-                    ("Description", payload),
-                    ("RetrySchedule", payload),
-                    ("Headers", payload),
-                ],
-            )
-            .await;
-        assert_eq!(refused.status, 422);
-        judge(&refused.text(), "a form that was refused", payload);
-        sending.app.stop().await;
+    a_quarter(0).await;
+}
+
+#[tokio::test]
+async fn what_people_and_receivers_write_is_text_2() {
+    a_quarter(1).await;
+}
+
+#[tokio::test]
+async fn what_people_and_receivers_write_is_text_3() {
+    a_quarter(2).await;
+}
+
+#[tokio::test]
+async fn what_people_and_receivers_write_is_text_4() {
+    a_quarter(3).await;
+}
+
+async fn are_text(payload: &str) {
+    let mut sending = Sending::start().await;
+    let written = write(&mut sending, payload).await;
+    let app = &sending.app;
+    let [application, enterprise, webhook, integration, delivery] = &written;
+    let desk = Desk::of(app);
+    let browser = desk.operator().await;
+    let query = url::form_urlencoded::byte_serialize(payload.as_bytes()).collect::<String>();
+    for path in [
+        "",
+        "/deliveries",
+        &format!("/deliveries/{delivery}"),
+        &format!("/deliveries?State={query}&Cause={query}&FromUtc={query}&Odd={query}"),
+        "/integrations",
+        &format!("/integrations/new?Name={query}"),
+        &format!("/integrations/{integration}"),
+        &format!("/integrations/{integration}/delete"),
+        "/applications",
+        &format!("/applications/{application}"),
+        &format!("/applications/{application}/webhooks/new?Url={query}&Description={query}"),
+        "/webhooks",
+        &format!("/webhooks/{webhook}"),
+        &format!("/webhooks/{webhook}?Window={query}"),
+        &format!("/webhooks/{webhook}/settings"),
+        &format!("/webhooks/{webhook}/signatures"),
+        &format!("/webhooks/{webhook}/credentials"),
+        &format!("/webhooks/{webhook}/debug-signature"),
+        &format!("/webhooks/{webhook}/backfill?IntegrationIds={query}"),
+        "/enterprises",
+        &format!("/enterprises/{enterprise}"),
+        &format!("/replays/new?WebhookId={webhook}"),
+        "/keys",
+        "/audit",
+        &format!("/audit?Action={query}&ActorId={query}&FromUtc={query}&Cursor={query}"),
+        &format!("/search?Text={query}"),
+        &format!("/deliveries/{query}"),
+        &format!("/{query}"),
+    ] {
+        let page = browser.get(&format!("/dashboard{path}")).await.text();
+        judge(&page, path, payload);
     }
+    for (path, fields) in [
+        (
+            format!("applications/{application}/webhooks/new"),
+            &[
+                "Url",
+                "Description",
+                "RetrySchedule",
+                "Headers",
+                "Signatures",
+            ][..],
+        ),
+        (
+            format!("webhooks/{webhook}/settings"),
+            &["Url", "RetrySchedule"],
+        ),
+        (
+            format!("webhooks/{webhook}/debug-signature"),
+            &["Headers", "Body", "ReceivedUtc"],
+        ),
+        (
+            format!("webhooks/{webhook}/rotate-secret"),
+            &["Secret", "Kind"],
+        ),
+        (
+            format!("webhooks/{webhook}/credentials"),
+            &["Set", "Authentication/Username"],
+        ),
+        ("keys".to_owned(), &["Name", "Scope", "ExpiresUtc"]),
+    ] {
+        let fields: Vec<_> = fields.iter().map(|name| (*name, payload)).collect();
+        let refused = browser.post(&format!("/dashboard/{path}"), &fields).await;
+        assert_eq!(refused.status, 422, "{path}: {}", refused.text());
+        judge(&refused.text(), &path, payload);
+    }
+    sending.app.stop().await;
 }
 
 /// Writes it wherever something can be written: the ids of an application, an enterprise, a webhook, an integration and a

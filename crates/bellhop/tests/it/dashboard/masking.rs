@@ -27,6 +27,9 @@ fn pages(sending: &Sending, webhook: &str, integration: &str, delivery: &str) ->
         &format!("/webhooks/{webhook}"),
         &format!("/webhooks/{webhook}/settings"),
         &format!("/webhooks/{webhook}/rotate-secret"),
+        &format!("/webhooks/{webhook}/signatures"),
+        &format!("/webhooks/{webhook}/credentials"),
+        &format!("/webhooks/{webhook}/backfill"),
         &format!("/webhooks/{webhook}/delete"),
         "/enterprises",
         &format!("/enterprises/{ENTERPRISE}"),
@@ -36,6 +39,7 @@ fn pages(sending: &Sending, webhook: &str, integration: &str, delivery: &str) ->
         "/catalogue/IntegrationCreated",
         "/catalogue/IntegrationApiKeyCreated",
         "/keys",
+        "/audit",
         "/operational-messages",
         "/search",
         &format!("/search?Text={integration}"),
@@ -50,7 +54,11 @@ fn pages(sending: &Sending, webhook: &str, integration: &str, delivery: &str) ->
 async fn a_canary_is_on_no_page() {
     let mut sending = Sending::start().await;
     let url = sending.receiver.url("/hook?secret=canary-query");
-    let settings = json!({ "Url": url, "Headers": { "x-api-key": "canary-header" } });
+    let settings = json!({
+        "Url": url,
+        "Headers": { "x-api-key": "canary-header" },
+        "Authentication": { "Type": "Basic", "Username": "ada", "Password": "canary-password" },
+    });
     let webhook = sending.app.webhook(&sending.application, settings).await;
     let made = sending
         .app
@@ -82,6 +90,7 @@ async fn a_canary_is_on_no_page() {
             &secret[6..],
             "canary-query",
             "canary-header",
+            "canary-password",
             &key,
             &key[4..],
         ] {

@@ -1,11 +1,16 @@
 //! The dashboard over a real store, as a browser without JavaScript meets it.
 
+mod audit;
 mod auditing;
+mod causes;
 mod commands;
+mod forms;
 mod markup;
 mod masking;
+mod play;
 mod scope;
 mod signing_in;
+mod snippets;
 
 use std::sync::Arc;
 
@@ -15,6 +20,7 @@ use bellhop::{
     dashboard::{DashboardOptions, DashboardState, LINK_PATH, router},
     domain::api_key::Scope,
     lifecycle::{DEFAULT_TOKEN_OVERLAP, Lifecycle},
+    receiving::Play,
 };
 use http::Method;
 use url::form_urlencoded;
@@ -39,6 +45,11 @@ struct Browser<'a> {
 
 impl Desk {
     fn of(app: &TestApp) -> Self {
+        Self::with(app, None)
+    }
+
+    /// With the built-in receiver, or without.
+    fn with(app: &TestApp, play: Option<Play>) -> Self {
         let random = Arc::new(SeededRandom::new(77));
         let lifecycle = Lifecycle::new(
             app.store.clone(),
@@ -52,6 +63,9 @@ impl Desk {
             feed: app.feed.clone(),
             api: api::router(app.api.clone()),
             keys: Arc::new(app.api.clone()),
+            audit: Some(app.place.audit_log()),
+            play,
+            is_sample: false,
             random,
             link_file: "/var/lib/bellhop/sign-in-link".to_owned(),
         });

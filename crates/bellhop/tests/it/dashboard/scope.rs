@@ -3,7 +3,7 @@
 use bellhop::domain::api_key::Scope;
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{Browser, Desk};
 use crate::support::app::{ENTERPRISE, TestApp, text};
 
 /// An application with a webhook, an integration and a delivery: their ids.
@@ -33,6 +33,31 @@ async fn owned(app: &TestApp, name: &str) -> Owned {
     }
 }
 
+/// Two applications, one of whose people look.
+struct Two {
+    app: TestApp,
+    own: Owned,
+    other: Owned,
+}
+
+impl Two {
+    async fn start() -> Self {
+        let app = TestApp::start();
+        app.enterprise().await;
+        Self {
+            own: owned(&app, "Acme Keys").await,
+            other: owned(&app, "Spa Planner").await,
+            app,
+        }
+    }
+
+    /// Signed in for the first.
+    async fn partner<'a>(&self, desk: &'a Desk) -> Browser<'a> {
+        let application = self.own.application.parse().unwrap();
+        desk.browser(Scope::Application(application)).await
+    }
+}
+
 impl Owned {
     fn pages(&self) -> Vec<String> {
         [
@@ -41,6 +66,9 @@ impl Owned {
             format!("/webhooks/{}", self.webhook),
             format!("/webhooks/{}/settings", self.webhook),
             format!("/webhooks/{}/rotate-secret", self.webhook),
+            format!("/webhooks/{}/signatures", self.webhook),
+            format!("/webhooks/{}/credentials", self.webhook),
+            format!("/webhooks/{}/backfill", self.webhook),
             format!("/webhooks/{}/delete", self.webhook),
             format!("/integrations/{}", self.integration),
             format!("/deliveries/{}", self.delivery),
@@ -61,6 +89,9 @@ impl Owned {
             format!("/webhooks/{}/test", self.webhook),
             format!("/webhooks/{}/rotate-secret", self.webhook),
             format!("/webhooks/{}/settings", self.webhook),
+            format!("/webhooks/{}/signatures", self.webhook),
+            format!("/webhooks/{}/credentials", self.webhook),
+            format!("/webhooks/{}/backfill", self.webhook),
             format!("/webhooks/{}/delete", self.webhook),
             format!("/deliveries/{}/replay", self.delivery),
             format!("/deliveries/{}/discard", self.delivery),
@@ -77,15 +108,10 @@ impl Owned {
 
 #[tokio::test]
 async fn a_partner_sees_its_own() {
-    let app = TestApp::start();
-    app.enterprise().await;
-    let (own, other) = (
-        owned(&app, "Acme Keys").await,
-        owned(&app, "Spa Planner").await,
-    );
-    let desk = Desk::of(&app);
-    let scope = Scope::Application(own.application.parse().unwrap());
-    let partner = desk.browser(scope).await;
+    let two = Two::start().await;
+    let desk = Desk::of(&two.app);
+    let partner = two.partner(&desk).await;
+    let Two { app, own, other } = two;
     for path in own.pages() {
         let page = partner.page(&path).await;
         assert!(
@@ -98,15 +124,10 @@ async fn a_partner_sees_its_own() {
 
 #[tokio::test]
 async fn what_is_of_others_does_not_exist_for_a_partner() {
-    let app = TestApp::start();
-    app.enterprise().await;
-    let (own, other) = (
-        owned(&app, "Acme Keys").await,
-        owned(&app, "Spa Planner").await,
-    );
-    let desk = Desk::of(&app);
-    let scope = Scope::Application(own.application.parse().unwrap());
-    let partner = desk.browser(scope).await;
+    let two = Two::start().await;
+    let desk = Desk::of(&two.app);
+    let partner = two.partner(&desk).await;
+    let Two { app, other, .. } = two;
     for path in other.pages() {
         let answer = partner.get(&path).await;
         // A list that is narrowed to something foreign is empty; a thing is not found.
@@ -150,6 +171,7 @@ async fn what_is_of_others_does_not_exist_for_a_partner() {
     }
     for path in [
         "/keys",
+        "/audit",
         "/enterprises",
         "/operational-messages",
         "/integrations/new",
@@ -172,16 +194,10 @@ async fn what_is_of_others_does_not_exist_for_a_partner() {
 
 #[tokio::test]
 async fn a_partner_commands_its_own_and_nothing_else() {
-    let app = TestApp::start();
-    app.enterprise().await;
-    let (own, other) = (
-        owned(&app, "Acme Keys").await,
-        owned(&app, "Spa Planner").await,
-    );
-    let desk = Desk::of(&app);
-    let partner = desk
-        .browser(Scope::Application(own.application.parse().unwrap()))
-        .await;
+    let two = Two::start().await;
+    let desk = Desk::of(&two.app);
+    let partner = two.partner(&desk).await;
+    let Two { app, own, other } = two;
     let before: Value = app.everything().await;
     for path in other.commands() {
         let fields = [

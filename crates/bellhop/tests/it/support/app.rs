@@ -52,7 +52,8 @@ pub struct TestApp {
     pub tested: Arc<RecordedTests>,
     /// Secrets that must not sign any more.
     pub retired: Arc<Retired>,
-    place: Place,
+    /// Where the store is.
+    pub place: Place,
 }
 
 /// Accepts what begins with `https://`, and receivers on loopback. The guard has tests of its own.

@@ -10,9 +10,9 @@ use bellhop::{
     domain::{operational::Destination, secret_text::SecretText},
     id::WebhookId,
     store::{
-        Store,
-        postgres::{Address, Hints, PostgresOptions, PostgresStore},
-        sqlite::{SqliteOptions, SqliteStore, StoreObserver},
+        AuditLog, Store,
+        postgres::{Address, Hints, PostgresAuditLog, PostgresOptions, PostgresStore},
+        sqlite::{SqliteAuditLog, SqliteOptions, SqliteStore, StoreObserver},
     },
     vault::Vault,
 };
@@ -72,6 +72,33 @@ impl Place {
                 Arc::new(apart(PostgresStore::open(options)).unwrap())
             }
         }
+    }
+}
+
+impl Place {
+    /// Opens the audit log of the store that is there.
+    pub fn audit_log(&self) -> Arc<dyn AuditLog> {
+        match self {
+            Self::Folder(folder) => {
+                Arc::new(SqliteAuditLog::open(&folder.path().join("bellhop.db")).unwrap())
+            }
+            Self::Cluster(database) => {
+                let address = Address::parse(&SecretText::new(database.url())).unwrap();
+                let opening = async move { PostgresAuditLog::open(&address).await };
+                Arc::new(apart(opening).unwrap())
+            }
+        }
+    }
+}
+
+impl Place {
+    /// What somebody does who can write to the file.
+    pub fn tamper(&self, sql: &str) {
+        let Self::Folder(folder) = self else {
+            panic!("only a file is tampered with");
+        };
+        let connection = rusqlite::Connection::open(folder.path().join("bellhop.db")).unwrap();
+        connection.execute_batch(sql).unwrap();
     }
 }
 

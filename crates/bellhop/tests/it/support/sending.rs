@@ -14,6 +14,7 @@ use bellhop::{
         sender::{Sender, SenderOptions},
     },
     domain::cause::Cause,
+    receiving::Play,
 };
 use serde_json::{Value, json};
 
@@ -53,6 +54,21 @@ impl Sending {
     /// from before a rule was made.
     pub async fn guarded(allow: &[&str]) -> Self {
         Self::with(TestApp::accepting_every_url(), sender_options(allow)).await
+    }
+
+    /// A sender of one's own. The API accepts every URL.
+    pub async fn anywhere(options: SenderOptions) -> Self {
+        Self::with(TestApp::accepting_every_url(), options).await
+    }
+
+    /// With the built-in receiver, and nothing else on this machine.
+    pub async fn playing(play: &Play) -> Self {
+        let policy = EgressPolicy {
+            inside: Some(Arc::new(play.clone())),
+            ..EgressPolicy::default()
+        };
+        let options = SenderOptions::new(Arc::new(policy));
+        Self::with(TestApp::accepting_every_url(), options).await
     }
 
     /// The same, and names are looked up with this name server.

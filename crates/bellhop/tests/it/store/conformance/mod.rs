@@ -102,6 +102,7 @@ macro_rules! conformance {
                     a_session_is_prolonged_and_ended,
                     what_is_failing_is_grouped,
                     the_newest_attempts_of_a_webhook_are_told,
+                    a_webhooks_history_is_told_in_spans,
                 ]
                 replaying: [
                     a_delivered_one_is_sent_again,

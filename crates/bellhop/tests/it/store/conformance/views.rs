@@ -193,3 +193,41 @@ pub async fn the_newest_attempts_of_a_webhook_are_told<D: Database>(world: World
     );
     assert_eq!(store.recent_attempts(other).await.unwrap(), []);
 }
+
+pub async fn a_webhooks_history_is_told_in_spans<D: Database>(world: World<D>) {
+    let (webhook, other) = (world.new_webhook().await, world.new_webhook().await);
+    let store = world.store();
+    let hour = Duration::from_hours(1);
+    let begin = world.now();
+    world.new_integration().await;
+    let claim = world.claim_one(webhook).await;
+    world.fail(&claim).await;
+    world.clock.advance(hour);
+    world.new_integration().await;
+    world.new_integration().await;
+    for claim in world.claim(webhook).await {
+        world.succeed(&claim).await;
+    }
+    let moments: Vec<_> = (0..4).map(|past| begin + hour * past).collect();
+    let spans = store.history(webhook, moments.clone()).await.unwrap();
+    let told: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            let good = span.attempts.iter().filter(|(_, is_good)| *is_good);
+            (span.states, span.attempts.len(), good.count())
+        })
+        .collect();
+    // What was made in the first hour was tried again in the second.
+    assert_eq!(
+        told,
+        [
+            ([0, 1, 0, 0], 2, 1),
+            ([0, 2, 0, 0], 2, 2),
+            ([0, 0, 0, 0], 0, 0)
+        ]
+    );
+    let other = store.history(other, moments).await.unwrap();
+    assert_eq!(other[0].states, [1, 0, 0, 0]);
+    assert!(other[0].attempts.is_empty());
+    assert_eq!(store.history(webhook, vec![begin]).await.unwrap(), []);
+}

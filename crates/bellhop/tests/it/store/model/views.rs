@@ -11,13 +11,13 @@ use bellhop::{
     },
     id::{ApplicationId, WebhookId},
     store::{
-        CommitError, Failing, LINK_IS_OVER, Noun, RecentAttempt, SignInWrite, StoreError, Views,
-        Written,
+        CommitError, Failing, LINK_IS_OVER, Noun, RecentAttempt, SignInWrite, Span, StoreError,
+        Views, Written,
     },
 };
 use jiff::Timestamp;
 
-use super::{ModelStore, State, commit::missing};
+use super::{KeptDelivery, ModelStore, State, commit::missing};
 
 #[async_trait]
 impl Views for ModelStore {
@@ -51,6 +51,29 @@ impl Views for ModelStore {
             .collect();
         found.sort_by_key(|attempt| std::cmp::Reverse(attempt.started));
         Ok(found)
+    }
+
+    async fn history(
+        &self,
+        webhook: WebhookId,
+        moments: Vec<Timestamp>,
+    ) -> Result<Vec<Span>, StoreError> {
+        let state = self.state();
+        let spans = moments.windows(2).map(|pair| {
+            let made = |kept: &&KeptDelivery| {
+                kept.delivery.webhook_id == webhook
+                    && (pair[0]..pair[1]).contains(&kept.delivery.created)
+            };
+            let mut span = Span::default();
+            for kept in state.deliveries.values().filter(made) {
+                span.states[kept.delivery.state as usize] += 1;
+                let attempts = kept.attempts.iter();
+                span.attempts
+                    .extend(attempts.map(|each| (each.duration, each.cause.is_none())));
+            }
+            span
+        });
+        Ok(spans.collect())
     }
 }
 
