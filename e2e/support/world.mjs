@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const KEY = "the-operators-key-of-a-browser-test-0123456789";
 export const BINARY = resolve(process.env.BELLHOP_BINARY ?? "../target/debug/bellhop");
 
-/** What would fire if it were ever taken for markup. */
+/** What would fire if it were ever taken for markup. All of payloads.json go through every field in markup.test.mjs. */
 export const PAYLOADS = [
   `<script>window.fired=1</script>`,
   `"><img src=x onerror=window.fired=1>`,
@@ -57,6 +57,14 @@ export async function start({ seed = fill, isPlain = false } = {}) {
       const answer = await fetch(`${world.base}/dashboard/links`, { method: "POST", headers: { authorization: `Bearer ${KEY}` } });
       return world.base + (await answer.json()).Path;
     },
+    /** A page, as the operator sees it. */
+    async look(path) {
+      const signedIn = await fetch(await world.link(), { method: "POST", redirect: "manual" });
+      const cookie = signedIn.headers.get("set-cookie").split(";")[0];
+      const page = await fetch(world.base + path, { headers: { cookie } });
+      if (!page.ok) throw new Error(`${path}: ${page.status}`);
+      return page.text();
+    },
     file: () => readFile(join(directory, "sign-in-link"), "utf8"),
   };
   // Whatever becomes of the test, no server is left behind.
@@ -97,11 +105,16 @@ async function fill(world) {
   ids.refused = await webhook(ids.spa, { Url: `http://127.0.0.1:${await freePort()}/in`, RetrySchedule: [0] });
   ids.paused = await webhook(ids.spa, { Url: `${receivers[2].url}/in`, Description: odd(3, "Planner’s inbox"), Actions: ["IntegrationCreated"] });
   await api("POST", `/v1/webhooks/${ids.paused}/pause`, { Reason: odd(0, "moving to another host") });
+  ids.play = "fedcba9876543210fedcba9876543210";
+  // Opened by whoever looks at it first: here, before anything is sent.
+  await world.look(`/dashboard/play/${ids.play}`);
+  ids.played = await webhook(ids.odd, { Url: `http://play.bellhop.internal/${ids.play}`, Description: odd(1, "Built-in receiver") });
   ids.quiet = await webhook(ids.odd, { Url: `${receivers[2].url}/in` });
 
   const person = { Name: odd(2, "Front desk"), Email: "front.desk@alpenblick.example" };
   ids.north = (await integration(ids.keys, ids.hotel, "North Wing", { Requestor: person })).Id;
   ids.south = (await integration(ids.keys, ids.hostel, odd(4, "Dormitory"))).Id;
+  await integration(ids.odd, ids.hotel, "Roof garden");
   ids.annex = (await integration(ids.spa, ids.hotel, "Annex")).Id;
   for (const command of ["disable", "enable", "cancel", "reinstate", "regenerate-access-token"]) {
     await api("POST", `/v1/integrations/${ids.north}/${command}`, { Requestor: person });
@@ -133,7 +146,7 @@ function failing() {
   return [500, `<html>${PAYLOADS.join("")}</html>`, { "x-odd": PAYLOADS[1] }];
 }
 
-async function receiver(behave) {
+export async function receiver(behave) {
   const got = [];
   const server = createServer((request, response) => {
     const body = [];
@@ -213,6 +226,11 @@ export function pages({ ids }) {
     "webhook quiet": `/dashboard/webhooks/${ids.quiet}`,
     "webhook settings": `/dashboard/webhooks/${ids.good}/settings`,
     "webhook rotation": `/dashboard/webhooks/${ids.good}/rotate-secret`,
+    "webhook signatures": `/dashboard/webhooks/${ids.good}/signatures`,
+    "webhook credentials": `/dashboard/webhooks/${ids.good}/credentials`,
+    "webhook backfill": `/dashboard/webhooks/${ids.quiet}/backfill`,
+    "webhook, a signature": `/dashboard/webhooks/${ids.good}/debug-signature`,
+    "webhook over a week": `/dashboard/webhooks/${ids.bad}?Window=7d`,
     "webhook deletion": `/dashboard/webhooks/${ids.good}/delete`,
     "webhook, new": `/dashboard/applications/${ids.keys}/webhooks/new`,
     applications: "/dashboard/applications",
@@ -225,7 +243,14 @@ export function pages({ ids }) {
     "replay, preview": `/dashboard/replays/new?WebhookId=${ids.refused}&State=Failed`,
     catalogue: "/dashboard/catalogue",
     "catalogue, one": "/dashboard/catalogue/IntegrationCreated",
+    receivers: "/dashboard/play",
+    receiver: `/dashboard/play/${ids.play}`,
+    "receiver, empty": "/dashboard/play/0123456789abcdef0123456789abcdef",
     keys: "/dashboard/keys",
+    "key, rotate": `/dashboard/keys/${ids.key}/rotate`,
+    audit: "/dashboard/audit",
+    "audit, filtered": "/dashboard/audit?Action=WebhookCreated",
+    "audit, not understood": "/dashboard/audit?FromUtc=yesterday",
     "key, delete": `/dashboard/keys/${ids.key}/delete`,
     "operational messages": "/dashboard/operational-messages",
     "search, empty": "/dashboard/search",
