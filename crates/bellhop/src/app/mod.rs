@@ -154,17 +154,8 @@ impl App {
             public_url: config.public_url.clone(),
         });
         state.read_keys().await?;
-        let dashboard = DashboardState::new(DashboardOptions {
-            lifecycle,
-            feed: feed.clone(),
-            api: api::router(state.clone()),
-            keys: Arc::new(state.clone()),
-            audit: Some(open::audit_log(&config.database).await?),
-            play,
-            is_sample: parts.is_sample,
-            random: parts.random,
-            link_file: config.sign_in_link_file().display().to_string(),
-        });
+        let log = open::audit_log(&config.database).await?;
+        let dashboard = dashboard(&config, &state, lifecycle, feed.clone(), log, play, parts);
         Ok(Self {
             listener,
             state,
@@ -311,6 +302,27 @@ fn lifecycle(
         parts.random.clone(),
         config.token_overlap,
     ))
+}
+
+fn dashboard(
+    config: &Config,
+    api: &ApiState,
+    lifecycle: Arc<Lifecycle>,
+    feed: Arc<Feed>,
+    audit: Arc<dyn AuditLog>,
+    play: Option<Play>,
+    parts: Parts,
+) -> DashboardState {
+    DashboardState::new(DashboardOptions {
+        lifecycle,
+        feed,
+        api: api::router(api.clone()),
+        audit: Some(audit),
+        play,
+        is_sample: parts.is_sample,
+        random: parts.random,
+        link_file: config.sign_in_link_file().display().to_string(),
+    })
 }
 
 async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {

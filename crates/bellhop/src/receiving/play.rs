@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -28,7 +27,7 @@ use tokio::{
 use super::{Answered, Behaviour, Desk, Received, answer_as, said};
 use crate::{
     clock::SharedClock,
-    delivery::egress::{INSIDE_HOST, Inside, Wire},
+    delivery::egress::{Inside, Wire},
     domain::masked::MASK,
     id::ApplicationId,
     random::{SharedRandom, bytes},
@@ -237,11 +236,9 @@ impl Caught {
     /// The headers as lines, as people paste them.
     pub fn head(&self) -> String {
         let path = &self.received.path;
-        let mut text = format!("POST {path} HTTP/1.1\n");
-        for (name, value) in &self.headers {
-            text.push_str(&format!("{name}: {value}\n"));
-        }
-        text
+        let lines = self.headers.iter();
+        let lines = lines.map(|(name, value)| format!("{name}: {value}\n"));
+        format!("POST {path} HTTP/1.1\n{}", lines.collect::<String>())
     }
 }
 
@@ -336,8 +333,10 @@ impl AsyncWrite for End {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::{clock::SystemClock, random::SystemRandom};
+    use crate::{clock::SystemClock, delivery::egress::INSIDE_HOST, random::SystemRandom};
 
     fn play() -> Play {
         Play::new(Arc::new(SystemClock), Arc::new(SystemRandom))

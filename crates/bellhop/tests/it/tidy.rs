@@ -119,15 +119,14 @@ const ROOMS: &[Room] = &[
         crates: Crates::Not(SQL),
     },
     Room {
-<<<<<<< HEAD
         module: "live",
         uses: &["clock", "domain", "feed", "id", "store"],
         crates: Crates::Not(WEB),
-=======
+    },
+    Room {
         module: "receiving",
         uses: &["clock", "delivery", "domain", "id", "random"],
         crates: Crates::Not(SQL),
->>>>>>> 0a08169 (Dashboard: forms for every job, audit, receivers to copy, the built-in receiver, a signature debugger, charts over time)
     },
     Room {
         module: "feed",

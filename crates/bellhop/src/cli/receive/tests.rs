@@ -4,7 +4,10 @@ use bellhop_webhook::{Secret, Signer};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 
 use super::*;
-use crate::clock::{Clock, SystemClock};
+use crate::{
+    clock::{Clock, SystemClock},
+    receiving::{Answer, Order, Signature},
+};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const TOKEN: &str = "9E5E84E9974D4F169662AB2200F27CB1-00B343A0DDA725CACAC028E38E3EABF";

@@ -1,7 +1,7 @@
 //! Charts over time, drawn here: bars of what became of deliveries, and lines of how attempts fared. Each has the same as a
 //! table, so the drawings are hidden from whoever reads.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use maud::{Markup, html};
 
@@ -178,7 +178,8 @@ fn drawn(line: &[Option<f64>], class: &str) -> Markup {
             continue;
         };
         let (x, y) = place(index, *part);
-        path.push_str(&format!("{}{x:.1} {y:.1}", if is_down { 'L' } else { 'M' }));
+        let begins = if is_down { 'L' } else { 'M' };
+        let _ = write!(path, "{begins}{x:.1} {y:.1}");
         is_down = true;
         dots.push((x, y));
     }

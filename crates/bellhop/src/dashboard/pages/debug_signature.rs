@@ -22,7 +22,7 @@ use crate::{
 /// The form.
 pub async fn show(visit: Visit) -> Result<Page, Wrong> {
     let webhook = visit.webhook(visit.id(Noun::Webhook)?).await?;
-    Ok(page(&visit, &webhook, html! {}))
+    Ok(page(&visit, &webhook, &html! {}))
 }
 
 /// The verdict.
@@ -38,7 +38,7 @@ pub async fn judge(visit: Visit) -> Result<Done, Wrong> {
             }
         };
         let status = http::StatusCode::UNPROCESSABLE_ENTITY;
-        return Ok(Done::page(page(&visit, &webhook, told).status(status)));
+        return Ok(Done::page(page(&visit, &webhook, &told).status(status)));
     }
     let came = form.text("ReceivedUtc").map(str::trim);
     let Ok(at) = came.map_or(Ok(visit.now()), str::parse::<Timestamp>) else {
@@ -46,7 +46,7 @@ pub async fn judge(visit: Visit) -> Result<Done, Wrong> {
             div.notice.bad role="alert" { p { "When it came: expected a moment such as 2026-01-31T09:30:00Z." } }
         };
         let status = http::StatusCode::UNPROCESSABLE_ENTITY;
-        return Ok(Done::page(page(&visit, &webhook, told).status(status)));
+        return Ok(Done::page(page(&visit, &webhook, &told).status(status)));
     };
     // A browser sends each line break of a field as two bytes, whatever was pasted.
     let text = form.text("Body").unwrap_or_default().replace("\r\n", "\n");
@@ -65,7 +65,7 @@ pub async fn judge(visit: Visit) -> Result<Done, Wrong> {
                 " of this webhook." }
         }
     };
-    Ok(Done::page(page(&visit, &webhook, told)))
+    Ok(Done::page(page(&visit, &webhook, &told)))
 }
 
 /// What a webhook signs with, and what it did, as a receiver would have it.
@@ -118,7 +118,7 @@ pub fn explained(explanation: &Explanation) -> Markup {
     }
 }
 
-fn page(visit: &Visit, webhook: &Webhook, told: Markup) -> Page {
+fn page(visit: &Visit, webhook: &Webhook, told: &Markup) -> Page {
     let path = format!("/dashboard/webhooks/{}", webhook.id);
     let filled = Filled::with(visit.form().clone());
     let body = html! {
