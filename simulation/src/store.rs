@@ -27,10 +27,10 @@ use bellhop::{
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, KeyId, ReplayId, WebhookId},
     store::{
         Attempted, AuditFilter, AuditKey, AuditLinked, Audited, ClaimRequest, Commit, CommitError,
-        Counted, DeliveryFilter, Erase, Erased, Failing, Fence, IntegrationFilter, MessageBody,
-        OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged, Receipt,
-        RecentAttempt, Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection, Span, Stats,
-        Store, StoreError, StoredMessage, Views, WebhookClaims, sqlite::SqliteStore,
+        Counted, DeliveryFilter, Erase, Erased, Failing, Fence, IntegrationFilter, Leaf,
+        MessageBody, OperationalAttempted, OperationalDue, OperationalRequest, Page, Purge, Purged,
+        Receipt, RecentAttempt, Recorded, Replay, ReplayCount, ReplayStep, Resealed, Selection,
+        Span, Stats, Store, StoreError, StoredMessage, Views, WebhookClaims, sqlite::SqliteStore,
     },
 };
 use jiff::Timestamp;
@@ -240,6 +240,40 @@ impl Views for BrokenStore {
     async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError> {
         self.through(Kind::Reads, async move |store| {
             store.recent_attempts(webhook).await
+        })
+        .await
+    }
+
+    async fn leaf(
+        &self,
+        filter: DeliveryFilter,
+        page: Page,
+        looked: u32,
+    ) -> Result<Leaf, StoreError> {
+        self.through(Kind::Reads, async move |store| {
+            store.leaf(filter, page, looked).await
+        })
+        .await
+    }
+
+    async fn enterprises_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Enterprise>, StoreError> {
+        self.through(Kind::Reads, async move |store| {
+            store.enterprises_named(part, limit).await
+        })
+        .await
+    }
+
+    async fn applications_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Application>, StoreError> {
+        self.through(Kind::Reads, async move |store| {
+            store.applications_named(part, limit).await
         })
         .await
     }

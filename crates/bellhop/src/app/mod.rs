@@ -107,8 +107,7 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let observe = Arc::new(Observe::of(&metrics));
         let feed = feed(&config, &parts);
-        let play = play(&config, &parts);
-        let policy = Arc::new(egress_policy(&config.egress, play.clone(), own));
+        let (policy, play) = egress(&config, &parts, own);
         let attempts = attempts(&config, policy.clone(), &parts)?;
         let operator = Operator::of(&config, secrets.operator_webhook_secret, &policy, &attempts)?;
         let vault = Arc::new(secrets.vault);
@@ -154,8 +153,7 @@ impl App {
             public_url: config.public_url.clone(),
         });
         state.read_keys().await?;
-        let log = open::audit_log(&config.database).await?;
-        let dashboard = dashboard(&config, &state, lifecycle, feed.clone(), log, play, parts);
+        let dashboard = dashboard(&config, &state, lifecycle, feed.clone(), play, parts).await?;
         Ok(Self {
             listener,
             state,
@@ -304,25 +302,24 @@ fn lifecycle(
     ))
 }
 
-fn dashboard(
+async fn dashboard(
     config: &Config,
     api: &ApiState,
     lifecycle: Arc<Lifecycle>,
     feed: Arc<Feed>,
-    audit: Arc<dyn AuditLog>,
     play: Option<Play>,
     parts: Parts,
-) -> DashboardState {
-    DashboardState::new(DashboardOptions {
+) -> anyhow::Result<DashboardState> {
+    Ok(DashboardState::new(DashboardOptions {
         lifecycle,
         feed,
         api: api::router(api.clone()),
-        audit: Some(audit),
+        audit: Some(open::audit_log(&config.database).await?),
         play,
         is_sample: parts.is_sample,
         random: parts.random,
         link_file: config.sign_in_link_file().display().to_string(),
-    })
+    }))
 }
 
 async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
@@ -341,13 +338,17 @@ fn play(config: &Config, parts: &Parts) -> Option<Play> {
     has_play.then(|| Play::new(parts.clock.clone(), parts.random.clone()))
 }
 
-fn egress_policy(egress: &Egress, play: Option<Play>, own: SocketAddr) -> EgressPolicy {
-    EgressPolicy {
-        allow: egress.allow.clone(),
-        ports: egress.ports.clone(),
-        inside: play.map(|play| Arc::new(play) as Arc<dyn Inside>),
+/// What may be reached, and the built-in receiver, which is part of that.
+fn egress(config: &Config, parts: &Parts, own: SocketAddr) -> (Arc<EgressPolicy>, Option<Play>) {
+    let play = play(config, parts);
+    let inside = play.clone();
+    let policy = EgressPolicy {
+        allow: config.egress.allow.clone(),
+        ports: config.egress.ports.clone(),
+        inside: inside.map(|play| Arc::new(play) as Arc<dyn Inside>),
         own_addresses: vec![own],
-    }
+    };
+    (Arc::new(policy), play)
 }
 
 fn sender(egress: &Egress, policy: Arc<EgressPolicy>) -> anyhow::Result<Sender> {

@@ -14,7 +14,7 @@ use crate::{
         webhook::Webhook,
     },
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, ReplayId, WebhookId},
-    store::{DeliveryFilter, IntegrationFilter, Noun, Page, Replay},
+    store::{DeliveryFilter, IntegrationFilter, MOST_LEAFED, Noun, Page, Replay},
 };
 
 /// Rows of a page of a list.
@@ -35,6 +35,17 @@ pub struct Rows<T> {
     pub items: Vec<T>,
     /// The id after which the next page begins; `None` on the last.
     pub next: Option<Uuid>,
+}
+
+/// A part of the deliveries that fit.
+#[derive(Debug)]
+pub struct Leafed {
+    /// The rows.
+    pub items: Vec<Delivery>,
+    /// Where the next page begins.
+    pub next: Option<Uuid>,
+    /// Whether there may be more, further back than was looked.
+    pub is_cut: bool,
 }
 
 impl<T> Rows<T> {
@@ -122,15 +133,20 @@ impl Visit {
             .ok_or_else(|| Wrong::missing(Noun::Delivery, id))
     }
 
-    /// Deliveries, newest first.
+    /// Deliveries, newest first. Where no index finds those that fit, so many are looked at, and no more.
     pub async fn deliveries(
         &self,
         mut filter: DeliveryFilter,
         page: Page,
-    ) -> Result<Rows<Delivery>, Wrong> {
+    ) -> Result<Leafed, Wrong> {
         filter.application_id = self.narrow(filter.application_id)?;
-        let found = self.store().deliveries(filter, page).await?;
-        Ok(Rows::new(found, |each| each.id.0))
+        let leaf = self.store().leaf(filter, page, MOST_LEAFED).await?;
+        let rows = Rows::new(leaf.deliveries, |each| each.id.0);
+        Ok(Leafed {
+            next: rows.next.or(leaf.looked_to.map(|id| id.0)),
+            is_cut: rows.next.is_none() && leaf.looked_to.is_some(),
+            items: rows.items,
+        })
     }
 
     /// An enterprise. Only the operator has them all; an application sees those that it is connected to by name.

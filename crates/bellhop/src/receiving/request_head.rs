@@ -32,7 +32,9 @@ pub struct RequestHead {
 /// When it is, and how far a signature may be from it, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct When {
+    /// When it is.
     pub now: i64,
+    /// How far from it.
     pub tolerance_seconds: u64,
 }
 

@@ -32,6 +32,7 @@ mod commit;
 pub mod copy;
 mod credentials;
 mod erasure;
+mod leaf;
 mod operational;
 mod overview;
 pub mod postgres;
@@ -53,9 +54,11 @@ pub use commit::{
     Answer, Commit, CommitError, NewWebhook, Noun, Receipt, Remember, WebhookPatch, Write, Written,
 };
 pub use erasure::{Erase, Erased};
+pub use leaf::Leaf;
 pub use operational::{OperationalAttempted, OperationalClaim, OperationalDue, OperationalRequest};
 pub use overview::{
-    Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, MOST_SAMPLED, RecentAttempt, Span, Views,
+    Failing, MOST_FAILING, MOST_LEAFED, MOST_LOOKED_AT, MOST_NAMES, MOST_RECENT, MOST_SAMPLED,
+    RecentAttempt, Span, Views,
 };
 pub use purge::{Purge, Purged};
 pub use read::{DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoredMessage};

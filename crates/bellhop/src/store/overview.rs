@@ -6,9 +6,15 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::StoreError;
+use super::{DeliveryFilter, Leaf, Page, StoreError};
 use crate::{
-    domain::{access_token::TokenHash, cause::Cause, delivery::DeliveryState, sign_in::SignIn},
+    domain::{
+        access_token::TokenHash,
+        cause::Cause,
+        delivery::DeliveryState,
+        enterprise::{Application, Enterprise},
+        sign_in::SignIn,
+    },
     id::{ApplicationId, DeliveryId, WebhookId},
 };
 
@@ -19,6 +25,10 @@ pub const MOST_LOOKED_AT: u32 = 2_000;
 /// Most deliveries whose attempts are shown as the newest of a webhook.
 pub const MOST_RECENT: u32 = 200;
 
+/// Most names that are looked through for a part of one.
+pub const MOST_NAMES: u32 = 200_000;
+/// Most deliveries that are looked at for a page of those that fit a filter.
+pub const MOST_LEAFED: u32 = 20_000;
 /// Most deliveries of an application that are looked at in one span of a webhook's history.
 pub const MOST_OF_SPAN: u32 = 300;
 /// And most of them that are the webhook's.
@@ -40,6 +50,25 @@ pub trait Views {
     ) -> Result<Vec<Failing>, StoreError>;
     /// The newest attempts at a webhook, newest first, among the newest deliveries of its application.
     async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError>;
+    /// A page of the deliveries that fit a filter, newest first. Looks at so many at most where no index finds them.
+    async fn leaf(
+        &self,
+        filter: DeliveryFilter,
+        page: Page,
+        looked: u32,
+    ) -> Result<Leaf, StoreError>;
+    /// Enterprises that have this in their names. Looks through [`MOST_NAMES`] at most.
+    async fn enterprises_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Enterprise>, StoreError>;
+    /// Applications that have this in their names. Looks through [`MOST_NAMES`] at most.
+    async fn applications_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Application>, StoreError>;
     /// How a webhook has fared in spans of time, each from one of these moments to the next. Of a span the first few
     /// deliveries are looked at, [`MOST_OF_SPAN`] at most.
     async fn history(

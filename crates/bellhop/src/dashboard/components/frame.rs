@@ -118,6 +118,7 @@ fn document(theme: Theme, title: &str, body: Markup) -> Markup {
                 script src=(assets::path("vendor/htmx.min.js")) defer {}
                 script src=(assets::path("vendor/htmx-sse.min.js")) defer {}
                 script type="module" src=(assets::path("dashboard.js")) {}
+                script type="module" src=(assets::path("palette.js")) {}
             }
             body { (body) }
         }

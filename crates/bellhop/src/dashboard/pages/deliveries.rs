@@ -9,13 +9,14 @@ use crate::{
         components::{
             controls::{empty, pager, tail},
             deliveries::rows,
+            figures::count,
         },
         form::Form,
         seen::Names,
     },
     domain::{cause::Cause, delivery::DeliveryState},
     id::WebhookId,
-    store::DeliveryFilter,
+    store::{DeliveryFilter, MOST_LEAFED},
 };
 
 /// The members of a filter, as the API names them.
@@ -38,7 +39,9 @@ pub async fn list(visit: Visit) -> Result<Page, Wrong> {
     let is_filtered = filter != DeliveryFilter::default();
     let query = visit.query().query_without(&["Cursor", "Done"]);
     let is_first = visit.query().text("Cursor").is_none();
-    let rows = if found.items.is_empty() {
+    let rows = if found.items.is_empty() && found.is_cut {
+        html! { p { "None of the newest " (count(MOST_LEAFED.into())) " fits. Look further back for older ones." } }
+    } else if found.items.is_empty() {
         nothing(is_filtered)
     } else {
         rows(&visit, &found.items).await?
@@ -54,6 +57,9 @@ pub async fn list(visit: Visit) -> Result<Page, Wrong> {
         @if is_first { (tail(&format!("/dashboard/deliveries?{query}"), "sse:deliveries, refresh")) }
         div #rows tabindex="-1" {
             (rows)
+            @if found.is_cut && !found.items.is_empty() {
+                p.quiet { "Among the newest " (count(MOST_LEAFED.into())) ". There may be more further back." }
+            }
             (pager(&visit, found.next))
         }
     };

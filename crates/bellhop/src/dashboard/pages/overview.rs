@@ -14,7 +14,7 @@ use crate::{
             figures::{count, figure},
             moments::{ago, coarse},
         },
-        seen::{Names, Rows},
+        seen::{Leafed, Names},
     },
     store::{self, DeliveryFilter, Failing, MOST_FAILING, Stats},
 };
@@ -35,7 +35,7 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
         after: None,
         limit: NEWEST,
     };
-    let Rows { items, .. } = visit.deliveries(DeliveryFilter::default(), page).await?;
+    let Leafed { items, .. } = visit.deliveries(DeliveryFilter::default(), page).await?;
     // Those are of the whole platform.
     let stats = if visit.is_operator() {
         Some(visit.store().stats(now).await?)

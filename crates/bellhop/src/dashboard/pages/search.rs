@@ -1,4 +1,4 @@
-//! One box for any id, and for the beginnings of names.
+//! One box for any id, and for parts of names.
 
 use bellhop_webhook::MessageId;
 use maud::html;
@@ -7,13 +7,10 @@ use uuid::Uuid;
 use crate::{
     dashboard::{Page, Visit, Wrong, components::controls::empty},
     id::{ApplicationId, DeliveryId, EnterpriseId, IntegrationId, ReplayId, WebhookId},
-    store,
 };
 
-/// Names of each kind that are looked through.
-const LOOKED_THROUGH: u32 = 1000;
 /// Most that are shown of a kind.
-const SHOWN: usize = 20;
+const SHOWN: u32 = 20;
 
 /// Something that was found.
 struct Found {
@@ -40,11 +37,10 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
     };
     let body = html! {
         @if text.is_empty() {
-            (empty("What do you look for?", "Paste any id (a delivery’s, an integration’s, a webhook-id), or the beginning of an \
-                enterprise’s or application’s name.", None))
+            (empty("What do you look for?", "Paste any id (a delivery’s, an integration’s, a webhook-id), or a part of an enterprise’s or \
+                application’s name.", None))
         } @else if found.is_empty() {
-            (empty("Nothing found", "No id is this one, and no name begins so. Ids are whole; names of the first thousand enterprises and \
-                applications are looked through.", Some(("/dashboard/deliveries", "Deliveries"))))
+            (empty("Nothing found", "No id is this one, and no name of an enterprise or application has this in it. Ids are whole.", Some(("/dashboard/deliveries", "Deliveries"))))
         } @else {
             ul.found {
                 @for each in found {
@@ -119,36 +115,36 @@ fn seen<T>(found: Result<T, Wrong>) -> Result<Option<T>, Wrong> {
 }
 
 async fn by_name(visit: &Visit, text: &str) -> Result<Vec<Found>, Wrong> {
-    let begins = |name: &str| name.to_lowercase().starts_with(&text.to_lowercase());
-    let page = store::Page {
-        after: None,
-        limit: LOOKED_THROUGH,
-    };
     let mut found = Vec::new();
+    let store = visit.store();
     if visit.is_operator() {
-        let enterprises = visit.store().enterprises(page).await?;
-        let fit = enterprises
-            .into_iter()
-            .filter(|each| begins(&each.name))
-            .take(SHOWN);
-        found.extend(fit.map(|each| Found {
+        let enterprises = store.enterprises_named(text.to_owned(), SHOWN).await?;
+        found.extend(enterprises.into_iter().map(|each| Found {
             kind: "Enterprise",
             path: format!("/dashboard/enterprises/{}", each.id),
             name: each.name,
         }));
     }
     let applications = match visit.only() {
-        Some(own) => visit.store().application(own).await?.into_iter().collect(),
-        None => visit.store().applications(page).await?,
+        Some(own) => {
+            let own = store.application(own).await?;
+            let part = text.to_lowercase();
+            own.into_iter()
+                .filter(|own| own.name.to_lowercase().contains(&part))
+                .collect()
+        }
+        None => store.applications_named(text.to_owned(), SHOWN).await?,
     };
-    let fit = applications
-        .into_iter()
-        .filter(|each| begins(&each.name))
-        .take(SHOWN);
-    found.extend(fit.map(|each| Found {
+    found.extend(applications.into_iter().map(|each| Found {
         kind: "Application",
         path: format!("/dashboard/applications/{}", each.id),
         name: each.name,
     }));
+    // What begins so is meant more often.
+    let part = text.to_lowercase();
+    found.sort_by_cached_key(|each| {
+        let name = each.name.to_lowercase();
+        (!name.starts_with(&part), name)
+    });
     Ok(found)
 }

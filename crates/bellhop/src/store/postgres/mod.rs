@@ -60,6 +60,7 @@ mod erasure;
 mod events;
 mod group;
 mod health;
+mod leaf;
 mod lifecycle;
 mod listen;
 mod made;

@@ -10,15 +10,21 @@ use super::{
     PostgresStore,
     connect::Failed,
     connection::{Connection, Values, query},
+    leaf,
     purge::first_id_at,
     rows, sign_ins,
 };
 use crate::{
     clock::to_ms,
-    domain::{access_token::TokenHash, sign_in::SignIn},
+    domain::{
+        access_token::TokenHash,
+        enterprise::{Application, Enterprise},
+        sign_in::SignIn,
+    },
     id::{ApplicationId, WebhookId},
     store::{
-        Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, RecentAttempt, Span, StoreError, Views,
+        DeliveryFilter, Failing, Leaf, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, Page,
+        RecentAttempt, Span, StoreError, Views,
         overview::{
             MOST_ATTEMPTS_OF_SPAN, MOST_OF_SPAN, MOST_SAMPLED, SpanRow, Tally, failing as merged,
         },
@@ -45,6 +51,38 @@ impl Views for PostgresStore {
     async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError> {
         self.read(async |on, _| recent_attempts(on, webhook).await)
             .await
+    }
+
+    async fn leaf(
+        &self,
+        filter: DeliveryFilter,
+        page: Page,
+        looked: u32,
+    ) -> Result<Leaf, StoreError> {
+        self.read(async |on, _| leaf::leaf(on, &filter, page, looked).await)
+            .await
+    }
+
+    async fn enterprises_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Enterprise>, StoreError> {
+        self.read(async |on, _| {
+            leaf::named(on, "enterprises", &part, limit, rows::enterprise).await
+        })
+        .await
+    }
+
+    async fn applications_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Application>, StoreError> {
+        self.read(async |on, _| {
+            leaf::named(on, "applications", &part, limit, rows::application).await
+        })
+        .await
     }
 
     async fn history(

@@ -12,6 +12,7 @@ use super::{
     claims,
     connect::Failed,
     connection::{Connection, query, query_opt},
+    leaf,
     purge::first_id_at,
     rows,
 };
@@ -163,18 +164,17 @@ pub async fn deliveries(
     filter: &DeliveryFilter,
     page: Page,
 ) -> Read<Vec<Delivery>> {
+    let of = leaf::application(on, filter).await?;
     let mut select = Select::new(rows::SHOWN_DELIVERY, "deliveries");
+    matching(&mut select, filter, of);
+    select.after(page, true);
+    select.run(on, rows::delivery).await
+}
+
+/// What a filter wants. `of` is its application, or that of its webhook.
+pub fn matching(select: &mut Select, filter: &DeliveryFilter, of: Option<ApplicationId>) {
     select.filter_some("webhook_id =", Type::UUID, filter.webhook_id.map(|id| id.0));
-    // The index by application serves a filter by webhook as well, if the application is named.
-    let of_webhook = match (filter.application_id, filter.webhook_id) {
-        (None, Some(id)) => {
-            let sql = "SELECT application_id FROM webhooks WHERE id = $1";
-            let found = query_opt(on, sql, &[&id.0]).await?;
-            found.map(|row| rows::get(&row, 0)).transpose()?
-        }
-        (application, _) => application.map(|id| id.0),
-    };
-    select.filter_some("application_id =", Type::UUID, of_webhook);
+    select.filter_some("application_id =", Type::UUID, of.map(|id| id.0));
     select.filter_some(
         "integration_id =",
         Type::UUID,
@@ -205,8 +205,6 @@ pub async fn deliveries(
         .map(first_id_at);
     select.filter_some("id >=", Type::UUID, from);
     select.filter_some("id <", Type::UUID, to);
-    select.after(page, true);
-    select.run(on, rows::delivery).await
 }
 
 pub async fn keys(on: &Connection, id: Option<KeyId>) -> Read<Vec<ApiKey>> {
@@ -280,7 +278,7 @@ impl Select {
         }
     }
 
-    fn filter_plain(&mut self, condition: &str) {
+    pub fn filter_plain(&mut self, condition: &str) {
         self.sql.push_str(if self.has_condition {
             " AND "
         } else {
@@ -291,11 +289,21 @@ impl Select {
     }
 
     /// A condition that ends with what the value is compared with.
-    fn filter(&mut self, condition: &str, kind: Type, value: impl ToSql + Sync + Send + 'static) {
+    pub fn filter(
+        &mut self,
+        condition: &str,
+        kind: Type,
+        value: impl ToSql + Sync + Send + 'static,
+    ) {
         self.filter_plain(condition);
         self.values.push((Box::new(value), kind));
         self.sql.push_str(" $");
         self.sql.push_str(&self.values.len().to_string());
+    }
+
+    /// More of the condition before.
+    pub fn push(&mut self, more: &str) {
+        self.sql.push_str(more);
     }
 
     pub fn filter_some(

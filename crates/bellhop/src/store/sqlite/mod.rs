@@ -48,6 +48,7 @@ mod batch;
 mod claims;
 mod erasure;
 mod health;
+mod leaf;
 mod lifecycle;
 pub(super) mod lock;
 mod log;

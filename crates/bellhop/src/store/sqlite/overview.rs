@@ -7,17 +7,22 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{
-    SqliteStore,
+    SqliteStore, leaf,
     read::first_id_at,
-    sign_ins,
+    rows, sign_ins,
     values::{text, text_or_null},
 };
 use crate::{
     clock::from_ms,
-    domain::{access_token::TokenHash, sign_in::SignIn},
+    domain::{
+        access_token::TokenHash,
+        enterprise::{Application, Enterprise},
+        sign_in::SignIn,
+    },
     id::{ApplicationId, WebhookId},
     store::{
-        Failing, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, RecentAttempt, Span, StoreError, Views,
+        DeliveryFilter, Failing, Leaf, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, Page,
+        RecentAttempt, Span, StoreError, Views,
         overview::{
             MOST_ATTEMPTS_OF_SPAN, MOST_OF_SPAN, MOST_SAMPLED, SpanRow, Tally, failing as merged,
         },
@@ -43,6 +48,37 @@ impl Views for SqliteStore {
     async fn recent_attempts(&self, webhook: WebhookId) -> Result<Vec<RecentAttempt>, StoreError> {
         self.readers
             .read(move |on, _| recent_attempts(on, webhook))
+            .await
+    }
+
+    async fn leaf(
+        &self,
+        filter: DeliveryFilter,
+        page: Page,
+        looked: u32,
+    ) -> Result<Leaf, StoreError> {
+        self.readers
+            .read(move |on, _| leaf::leaf(on, &filter, page, looked))
+            .await
+    }
+
+    async fn enterprises_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Enterprise>, StoreError> {
+        self.readers
+            .read(move |on, _| leaf::named(on, "enterprises", &part, limit, rows::enterprise))
+            .await
+    }
+
+    async fn applications_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Application>, StoreError> {
+        self.readers
+            .read(move |on, _| leaf::named(on, "applications", &part, limit, rows::application))
             .await
     }
 

@@ -6,11 +6,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, Row, ToSql, params};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{claims, health, rows, schema::open_reader};
+use super::{claims, health, leaf, rows, schema::open_reader};
 use crate::{
     clock::to_ms,
     domain::{
@@ -233,17 +233,19 @@ pub fn deliveries(
     filter: &DeliveryFilter,
     page: Page,
 ) -> Result<Vec<Delivery>, StoreError> {
+    let of = leaf::application(connection, filter)?;
     let mut query = Select::new(rows::DELIVERY, "deliveries");
+    matching(&mut query, filter, of);
+    query.after(page, true);
+    let mut found = query.run(connection, |row| Ok(rows::delivery(row)?))?;
+    health::defer(connection, &mut found)?;
+    Ok(found)
+}
+
+/// What a filter wants. `of` is its application, or that of its webhook.
+pub fn matching(query: &mut Select, filter: &DeliveryFilter, of: Option<ApplicationId>) {
     query.filter_some("webhook_id = ?", filter.webhook_id);
-    // The index by application serves a filter by webhook as well, if the application is named.
-    let of_webhook = match (filter.application_id, filter.webhook_id) {
-        (None, Some(id)) => connection
-            .prepare_cached("SELECT application_id FROM webhooks WHERE id = ?1")?
-            .query_row([id], |row| row.get(0))
-            .optional()?,
-        (application, _) => application,
-    };
-    query.filter_some("application_id = ?", of_webhook);
+    query.filter_some("application_id = ?", of);
     query.filter_some("integration_id = ?", filter.integration_id);
     if let Some(enterprise) = filter.enterprise_id {
         query.filter(
@@ -265,10 +267,6 @@ pub fn deliveries(
     // Ids begin with the time at which they were made: the index finds the range.
     query.filter_some("id >= ?", filter.from.map(first_id_at));
     query.filter_some("id < ?", filter.to.and_then(id_bound_after));
-    query.after(page, true);
-    let mut found = query.run(connection, |row| Ok(rows::delivery(row)?))?;
-    health::defer(connection, &mut found)?;
-    Ok(found)
 }
 
 pub fn keys(connection: &Connection, id: Option<KeyId>) -> Result<Vec<ApiKey>, StoreError> {
@@ -345,7 +343,7 @@ impl Select {
         }
     }
 
-    fn filter_plain(&mut self, condition: &str) {
+    pub fn filter_plain(&mut self, condition: &str) {
         self.sql.push_str(if self.has_condition {
             " AND "
         } else {
@@ -355,7 +353,7 @@ impl Select {
         self.has_condition = true;
     }
 
-    fn filter(&mut self, condition: &str, value: impl ToSql + 'static) {
+    pub fn filter(&mut self, condition: &str, value: impl ToSql + 'static) {
         self.filter_plain(condition);
         self.values.push(Box::new(value));
     }

@@ -11,6 +11,7 @@ mod play;
 mod scope;
 mod signing_in;
 mod snippets;
+mod times;
 
 use std::sync::Arc;
 

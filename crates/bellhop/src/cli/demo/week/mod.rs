@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::delivery::DeliveryState,
+        domain::delivery::{Delivery, DeliveryState},
         store::{DeliveryFilter, Page, audit::Verifier, sqlite::SqliteAuditLog},
     };
 
@@ -277,7 +277,15 @@ mod tests {
         );
         assert!(causes.len() >= 6, "{causes:?}");
         assert!(attempts > all.len());
-        // Order holds: behind one that is pending, nothing was tried.
+        order_holds(&all);
+        let log = SqliteAuditLog::open(&folder.path().join("bellhop.db")).unwrap();
+        let verified = Verifier::new(&log, None).run(&mut ()).await.unwrap();
+        assert!(verified.unwrap().chain.position > 100);
+        app.close().await.unwrap();
+    }
+
+    /// Behind one that is pending, nothing was tried.
+    fn order_holds(all: &[Delivery]) {
         for pending in all
             .iter()
             .filter(|each| each.state == DeliveryState::Pending)
@@ -294,13 +302,5 @@ mod tests {
                 );
             }
         }
-        let log = SqliteAuditLog::open(&folder.path().join("bellhop.db")).unwrap();
-        let verified = Verifier::new(&log, None)
-            .run(&mut ())
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(verified.chain.position > 100);
-        app.close().await.unwrap();
     }
 }

@@ -103,6 +103,8 @@ macro_rules! conformance {
                     what_is_failing_is_grouped,
                     the_newest_attempts_of_a_webhook_are_told,
                     a_webhooks_history_is_told_in_spans,
+                    leafed_through_a_filter_gives_all_of_it,
+                    names_are_found_by_a_part_of_them,
                 ]
                 replaying: [
                     a_delivered_one_is_sent_again,

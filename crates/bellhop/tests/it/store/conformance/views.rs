@@ -6,12 +6,15 @@ use bellhop::{
     domain::{
         access_token::TokenHash,
         api_key::Scope,
+        cause::Cause,
+        delivery::DeliveryState,
         secret_text::SecretText,
         sign_in::{SignIn, SignInKind},
     },
     id::ApplicationId,
-    store::{CommitError, Noun, SignInWrite, Write},
+    store::{CommitError, DeliveryFilter, Noun, Page, SignInWrite, Write},
 };
+use bellhop_webhook::Action;
 use uuid::Uuid;
 
 use crate::store::{
@@ -230,4 +233,136 @@ pub async fn a_webhooks_history_is_told_in_spans<D: Database>(world: World<D>) {
     assert_eq!(other[0].states, [1, 0, 0, 0]);
     assert!(other[0].attempts.is_empty());
     assert_eq!(store.history(webhook, vec![begin]).await.unwrap(), []);
+}
+
+/// Pages of a filter, one after the other, hold what the list of the API holds, however few are looked at for each.
+pub async fn leafed_through_a_filter_gives_all_of_it<D: Database>(world: World<D>) {
+    let (webhook, other) = (world.new_webhook().await, world.new_webhook().await);
+    for _ in 0..4 {
+        world.new_integration().await;
+    }
+    // One is delivered, two wait for their next try, one has failed for good; the other webhook's all wait.
+    let claims = world.claim(webhook).await;
+    world.succeed(&claims[0]).await;
+    for claim in &claims[1..] {
+        world.fail(claim).await;
+    }
+    for _ in 1..schedule().seconds().len() {
+        world.clock.advance(Duration::from_hours(24));
+        let claims = world.claim(webhook).await;
+        if let Some(claim) = claims.first() {
+            world.fail(claim).await;
+        }
+        world.release_all(claims.get(1..).unwrap_or_default()).await;
+    }
+    let of = world.webhook(webhook).await.application_id;
+    let filters = [
+        DeliveryFilter::default(),
+        DeliveryFilter {
+            webhook_id: Some(webhook),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            state: Some(DeliveryState::Pending),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            state: Some(DeliveryState::Pending),
+            webhook_id: Some(other),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            state: Some(DeliveryState::Pending),
+            application_id: Some(of),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            state: Some(DeliveryState::Failed),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            state: Some(DeliveryState::Failed),
+            application_id: Some(of),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            state: Some(DeliveryState::Delivered),
+            webhook_id: Some(webhook),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            cause: Some(Cause::Gone),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            action: Some(Action::IntegrationCreated),
+            ..DeliveryFilter::default()
+        },
+        DeliveryFilter {
+            action: Some(Action::IntegrationDeleted),
+            ..DeliveryFilter::default()
+        },
+    ];
+    let store = world.store();
+    for filter in filters {
+        let whole = Page {
+            after: None,
+            limit: 1000,
+        };
+        let wanted = store.deliveries(filter.clone(), whole).await.unwrap();
+        for looked in [1, 2, 3, 1000] {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let page = Page { after, limit: 2 };
+                let leaf = store.leaf(filter.clone(), page, looked).await.unwrap();
+                let last = leaf.deliveries.last().map(|each| each.id.0);
+                let is_full = leaf.deliveries.len() == 2;
+                found.extend(leaf.deliveries);
+                after = if is_full {
+                    last
+                } else {
+                    leaf.looked_to.map(|id| id.0)
+                };
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, wanted, "{filter:?}, looking at {looked}");
+        }
+    }
+}
+
+pub async fn names_are_found_by_a_part_of_them<D: Database>(world: World<D>) {
+    for name in ["Alpenblick Hotels", "Blick 100%", "blick_a\\b", "Harbour"] {
+        world.new_application(name).await;
+    }
+    let store = world.store();
+    for (part, wanted) in [
+        (
+            "blick",
+            &["Alpenblick Hotels", "Blick 100%", "blick_a\\b"][..],
+        ),
+        ("BLICK", &["Alpenblick Hotels", "Blick 100%", "blick_a\\b"]),
+        ("100%", &["Blick 100%"]),
+        ("k_a", &["blick_a\\b"]),
+        ("a\\b", &["blick_a\\b"]),
+        ("%", &["Blick 100%"]),
+        ("nowhere", &[]),
+    ] {
+        let found = store.applications_named(part.to_owned(), 10).await.unwrap();
+        let mut names: Vec<_> = found.iter().map(|each| &*each.name).collect();
+        names.sort_unstable();
+        let mut wanted = wanted.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(names, wanted, "{part}");
+        let few = store.applications_named(part.to_owned(), 1).await.unwrap();
+        assert_eq!(few.len(), wanted.len().min(1));
+        assert!(
+            store
+                .enterprises_named("nowhere".to_owned(), 10)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+    }
 }

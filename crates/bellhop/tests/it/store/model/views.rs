@@ -7,12 +7,13 @@ use bellhop::{
     domain::{
         access_token::TokenHash,
         delivery::DeliveryState,
+        enterprise::{Application, Enterprise},
         sign_in::{SignIn, SignInKind},
     },
     id::{ApplicationId, WebhookId},
     store::{
-        CommitError, Failing, LINK_IS_OVER, Noun, RecentAttempt, SignInWrite, Span, StoreError,
-        Views, Written,
+        CommitError, DeliveryFilter, Failing, LINK_IS_OVER, Leaf, Noun, RecentAttempt, SignInWrite,
+        Span, StoreError, Views, Written,
     },
 };
 use jiff::Timestamp;
@@ -53,6 +54,43 @@ impl Views for ModelStore {
         Ok(found)
     }
 
+    async fn leaf(&self, filter: DeliveryFilter, page: Page, _: u32) -> Result<Leaf, StoreError> {
+        Ok(Leaf {
+            deliveries: self.deliveries(filter, page).await?,
+            looked_to: None,
+        })
+    }
+
+    async fn enterprises_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Enterprise>, StoreError> {
+        let page = Page {
+            after: None,
+            limit: u32::MAX,
+        };
+        let mut found = self.enterprises(page).await?;
+        found.retain(|each| has(&each.name, &part));
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
+    async fn applications_named(
+        &self,
+        part: String,
+        limit: u32,
+    ) -> Result<Vec<Application>, StoreError> {
+        let page = Page {
+            after: None,
+            limit: u32::MAX,
+        };
+        let mut found = self.applications(page).await?;
+        found.retain(|each| has(&each.name, &part));
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
     async fn history(
         &self,
         webhook: WebhookId,
@@ -75,6 +113,11 @@ impl Views for ModelStore {
         });
         Ok(spans.collect())
     }
+}
+
+fn has(name: &str, part: &str) -> bool {
+    let (name, part) = (name.to_ascii_lowercase(), part.to_ascii_lowercase());
+    name.contains(&part)
 }
 
 impl State {

@@ -1,0 +1,264 @@
+//! How long each page takes when there are very many deliveries.
+//!
+//! The first ones come by the API, and attempts are made; the many are copies of them with ids of their own, so that a
+//! database of a million is made in seconds. `cargo nextest run --release -p bellhop --run-ignored only -E
+//! 'test(a_million)' --no-capture` prints a table.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Browser, Desk};
+use crate::support::{
+    app::{ENTERPRISE, text},
+    place::is_postgres,
+    receiver::Scripted,
+    sending::Sending,
+};
+
+/// What a page may take, with a release build.
+const MOST: Duration = Duration::from_millis(50);
+/// How often each is asked for.
+const TIMES: usize = 9;
+/// Integrations that the copies are shared out to.
+const INTEGRATIONS: usize = 200;
+
+/// What the pages are about.
+struct Ids {
+    application: String,
+    webhook: String,
+    integration: String,
+    delivery: String,
+    failed: String,
+}
+
+/// Fills the store: so many deliveries, of which one in a hundred failed and the newest few wait.
+async fn fill(sending: &mut Sending, many: usize) -> Ids {
+    let app = &sending.app;
+    let url = sending.receiver.url("/hook");
+    let settings = json!({ "Url": url, "RetrySchedule": [0, 3600], "Description": "Production" });
+    let webhook = text(&app.webhook(&sending.application, settings.clone()).await["Id"]);
+    for name in ["Staging", "Radar"] {
+        let mut settings = settings.clone();
+        settings["Description"] = name.into();
+        app.webhook(&sending.application, settings).await;
+    }
+    for number in 0..2_000 {
+        let name = format!("Hotel {number} of the chain");
+        let path = format!("/v1/enterprises/{}", uuid::Uuid::from_u128(number + 1));
+        let put = app.operator(http::Method::PUT, &path);
+        put.json(&json!({ "Name": name })).send().await.expect(201);
+        app.application(&format!("Product {number}")).await;
+    }
+    let mut integration = String::new();
+    for number in 0..INTEGRATIONS {
+        integration = sending.integration(&format!("Wing {number}")).await;
+    }
+    sending.drain().await;
+    copy(sending, many);
+    // What is live: some delivered, some that failed, some that wait.
+    sending.app.clock.advance(Duration::from_secs(3600));
+    sending
+        .receiver
+        .answers((0..60).map(|_| Scripted::from(500)));
+    for _ in 0..10 {
+        sending.command(&integration, "disable").await;
+        sending.command(&integration, "enable").await;
+    }
+    sending.drain().await;
+    let first = async |query: &str| {
+        let list = format!("/v1/deliveries?{query}&Limit=1");
+        text(&sending.app.get(&list).await.expect(200)["Items"][0]["Id"])
+    };
+    Ids {
+        application: sending.application.clone(),
+        delivery: first(&format!("WebhookId={webhook}")).await,
+        failed: first("State=Failed").await,
+        webhook,
+        integration,
+    }
+}
+
+/// Copies what there is until there are so many, spread over the month before.
+fn copy(sending: &Sending, many: usize) {
+    sending.app.place.tamper(&format!(
+        "PRAGMA synchronous = OFF;
+         CREATE TEMP TABLE lanes AS SELECT row_number() OVER () - 1 AS lane, * FROM
+           (SELECT DISTINCT webhook_id, application_id, integration_id FROM deliveries);
+         CREATE TEMP TABLE bounds AS SELECT (SELECT MIN(created_ms) FROM deliveries) AS at, (SELECT COUNT(*) FROM lanes) AS many;
+         CREATE TEMP TABLE copies AS WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < {many})
+           SELECT n, unhex(printf('%012x7%03x%s%s', b.at - 60000 - ({many} - n) * (2592000000 / {many}), n % 4096, '8000', printf('%012x', n))) AS id,
+             b.at - 60000 - ({many} - n) * (2592000000 / {many}) AS at, l.*, n / b.many + 2 AS sequence
+           FROM n, bounds b JOIN lanes l ON l.lane = n % b.many;
+         INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, profile, state, cause,
+             attempt_count, tries, created_ms, ended_ms)
+           SELECT id, webhook_id, application_id, integration_id, sequence, sequence - 1,
+             CASE n % 5 WHEN 0 THEN 'IntegrationDisabled' WHEN 1 THEN 'IntegrationEnabled' WHEN 2 THEN 'IntegrationCanceled' ELSE 'IntegrationReinstated' END,
+             'default', CASE WHEN n % 100 = 7 THEN 'Failed' ELSE 'Delivered' END, CASE WHEN n % 100 = 7 THEN 'server_error' END,
+             1, 1, at, at + 400 FROM copies;
+         INSERT INTO attempts (delivery_id, number, started_ms, duration_us, cause, signature, traceparent, status, is_truncated, wait_us)
+           SELECT id, 1, at + 5, 20000 + (n * 7919) % 90000, CASE WHEN n % 100 = 7 THEN 'server_error' END, 'v1,x', '', CASE WHEN n % 100 = 7 THEN 500 ELSE 204 END, 0, 19000
+           FROM copies;
+         UPDATE integrations SET sequence = 1 + (SELECT MAX(sequence) FROM deliveries d WHERE d.integration_id = integrations.id);
+         UPDATE delivery_counts SET n = (SELECT COUNT(*) FROM deliveries d WHERE d.state = delivery_counts.state);
+         INSERT OR IGNORE INTO messages (integration_id, sequence, action, created_ms, is_sealed, body)
+           SELECT integration_id, sequence, action, created_ms, 0, x'7b7d' FROM deliveries;"
+    ));
+}
+
+fn pages(ids: &Ids) -> Vec<(&'static str, String)> {
+    let Ids {
+        application,
+        webhook,
+        integration,
+        delivery,
+        failed,
+    } = ids;
+    [
+        ("overview", String::new()),
+        ("deliveries", "/deliveries".into()),
+        ("deliveries, failed", "/deliveries?State=Failed".into()),
+        ("deliveries, pending", "/deliveries?State=Pending".into()),
+        (
+            "deliveries, delivered",
+            "/deliveries?State=Delivered".into(),
+        ),
+        (
+            "deliveries, a cause that none has",
+            "/deliveries?Cause=gone".into(),
+        ),
+        (
+            "deliveries, failed for a cause that none has",
+            "/deliveries?State=Failed&Cause=gone".into(),
+        ),
+        (
+            "deliveries, an action",
+            "/deliveries?Action=IntegrationDisabled".into(),
+        ),
+        (
+            "deliveries, an action that none has",
+            "/deliveries?Action=IntegrationApiKeyCreated".into(),
+        ),
+        (
+            "deliveries, a webhook",
+            format!("/deliveries?WebhookId={webhook}"),
+        ),
+        (
+            "deliveries, a webhook's pending",
+            format!("/deliveries?WebhookId={webhook}&State=Pending"),
+        ),
+        (
+            "deliveries, a webhook's failed",
+            format!("/deliveries?WebhookId={webhook}&State=Failed"),
+        ),
+        (
+            "deliveries, an application",
+            format!("/deliveries?ApplicationId={application}"),
+        ),
+        (
+            "deliveries, an integration",
+            format!("/deliveries?IntegrationId={integration}"),
+        ),
+        (
+            "deliveries, an integration's failed",
+            format!("/deliveries?IntegrationId={integration}&State=Failed"),
+        ),
+        (
+            "deliveries, an enterprise",
+            format!("/deliveries?EnterpriseId={ENTERPRISE}"),
+        ),
+        (
+            "deliveries, an enterprise without any",
+            format!("/deliveries?EnterpriseId={}", uuid::Uuid::from_u128(5)),
+        ),
+        (
+            "deliveries, an hour",
+            "/deliveries?FromUtc=2019-12-01T00:00:00Z&ToUtc=2019-12-01T01:00:00Z".into(),
+        ),
+        (
+            "deliveries, an old hour's failed",
+            "/deliveries?State=Failed&FromUtc=2019-11-20T00:00:00Z&ToUtc=2019-11-20T01:00:00Z"
+                .into(),
+        ),
+        (
+            "deliveries, before all",
+            "/deliveries?ToUtc=2001-01-01T00:00:00Z".into(),
+        ),
+        ("a delivery", format!("/deliveries/{delivery}")),
+        ("a failed delivery", format!("/deliveries/{failed}")),
+        ("integrations", "/integrations".into()),
+        ("integrations, none", "/integrations?State=Canceled".into()),
+        ("an integration", format!("/integrations/{integration}")),
+        ("webhooks", "/webhooks".into()),
+        ("a webhook", format!("/webhooks/{webhook}")),
+        (
+            "a webhook over a week",
+            format!("/webhooks/{webhook}?Window=7d"),
+        ),
+        ("applications", "/applications".into()),
+        ("an application", format!("/applications/{application}")),
+        ("enterprises", "/enterprises".into()),
+        ("an enterprise", format!("/enterprises/{ENTERPRISE}")),
+        ("search, a name", "/search?Text=hotel 1999".into()),
+        ("search, an id", format!("/search?Text={delivery}")),
+        ("audit", "/audit".into()),
+        (
+            "audit, one action",
+            "/audit?Action=ApplicationCreated".into(),
+        ),
+        ("replays", "/replays".into()),
+        ("keys", "/keys".into()),
+        ("catalogue", "/catalogue/IntegrationCreated".into()),
+    ]
+    .into_iter()
+    .map(|(name, path)| (name, format!("/dashboard{}", path.replace(' ', "%20"))))
+    .collect()
+}
+
+/// The median time of a page.
+async fn time(browser: &Browser<'_>, path: &str) -> Duration {
+    let mut times = Vec::with_capacity(TIMES);
+    for _ in 0..TIMES {
+        let began = Instant::now();
+        browser.page(path).await;
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    times[TIMES / 2]
+}
+
+async fn all(many: usize) -> Vec<(&'static str, Duration)> {
+    let mut sending = Sending::start().await;
+    let ids = fill(&mut sending, many).await;
+    let desk = Desk::of(&sending.app);
+    let browser = desk.operator().await;
+    let mut told = Vec::new();
+    for (name, path) in pages(&ids) {
+        told.push((name, time(&browser, &path).await));
+    }
+    sending.app.stop().await;
+    told
+}
+
+#[tokio::test]
+async fn every_page_is_there_when_there_are_many() {
+    if is_postgres() {
+        return;
+    }
+    let told = all(30_000).await;
+    assert!(told.len() > 30);
+}
+
+#[tokio::test]
+#[ignore = "takes a minute and a release build: it is for measuring"]
+async fn a_million_deliveries() {
+    if is_postgres() {
+        return;
+    }
+    let told = all(1_000_000).await;
+    for (name, took) in &told {
+        println!("| {name} | {:.1} ms |", took.as_secs_f64() * 1e3);
+    }
+    let slow: Vec<_> = told.iter().filter(|(_, took)| *took > MOST).collect();
+    assert!(cfg!(debug_assertions) || slow.is_empty(), "{slow:?}");
+}
