@@ -9,6 +9,10 @@ use crate::{
 /// How many pending deliveries may there be for all of them to be looked at.
 pub const MOST_PENDING: u64 = 20_000;
 
+/// How many messages may an integration or the integrations of an enterprise have for all of their deliveries to be looked
+/// at.
+pub const MOST_MESSAGES: u64 = 10_000;
+
 /// Some of the deliveries that fit a filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leaf {
@@ -32,16 +36,17 @@ pub enum Way {
 }
 
 impl Way {
-    /// For this filter, when so many deliveries are pending.
-    pub fn of(filter: &DeliveryFilter, pending: u64) -> Self {
+    /// For this filter, when so many deliveries are pending, and the integrations that it names have so many messages.
+    pub fn of(filter: &DeliveryFilter, pending: u64, messages: u64) -> Self {
         let is_plain = filter.webhook_id.is_none()
             && filter.action.is_none()
             && filter.state.is_none()
             && filter.cause.is_none();
-        // Of an integration, and so of an enterprise, there are few.
-        let is_few = filter.integration_id.is_some() || filter.enterprise_id.is_some();
+        // Mostly few belong to an integration, and so to an enterprise.
+        let is_of_some = filter.integration_id.is_some() || filter.enterprise_id.is_some();
+        let is_few = is_of_some && messages <= MOST_MESSAGES;
         match filter.state {
-            _ if is_plain || is_few => Self::Whole,
+            _ if is_few || is_plain && !is_of_some => Self::Whole,
             Some(DeliveryState::Failed) => Self::Failed,
             Some(DeliveryState::Pending) if pending <= MOST_PENDING => Self::Lanes,
             _ => Self::Newest,

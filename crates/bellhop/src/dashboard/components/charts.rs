@@ -8,11 +8,11 @@ use maud::{Markup, html};
 use super::moments::took;
 use crate::{domain::delivery::DeliveryState, store::Span};
 
-const WIDTH: f64 = 600.0;
-const HEIGHT: f64 = 120.0;
+const WIDTH: f64 = 340.0;
+const HEIGHT: f64 = 110.0;
 /// Room at the right for the figures of the scale.
-const SCALE: f64 = 56.0;
-const FOOT: f64 = 18.0;
+const SCALE: f64 = 50.0;
+const FOOT: f64 = 8.0;
 
 /// What a span comes to.
 #[derive(Debug, Clone, Copy, PartialEq)]

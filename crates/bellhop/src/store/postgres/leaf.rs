@@ -23,7 +23,7 @@ pub async fn leaf(on: &Connection, filter: &DeliveryFilter, page: Page, looked: 
         Some(DeliveryState::Pending) => pending(on).await?,
         _ => 0,
     };
-    let way = Way::of(filter, pending);
+    let way = Way::of(filter, pending, messages(on, filter).await?);
     let of = application(on, filter).await?;
     let looked_to = match way {
         Way::Whole | Way::Lanes => None,
@@ -58,6 +58,20 @@ pub async fn application(on: &Connection, filter: &DeliveryFilter) -> Read<Optio
 async fn pending(on: &Connection) -> Read<u64> {
     let sql = "SELECT COALESCE(sum(n), 0)::bigint FROM delivery_counts WHERE state = 'Pending'";
     let found = query_opt(on, sql, &[]).await?;
+    let found = found.map(|row| rows::number(&row, 0)).transpose()?;
+    Ok(found.unwrap_or_default())
+}
+
+/// How many messages the integrations have that a filter names.
+async fn messages(on: &Connection, filter: &DeliveryFilter) -> Read<u64> {
+    let of_one = "SELECT sequence::bigint FROM integrations WHERE id = $1";
+    let of_all =
+        "SELECT COALESCE(sum(sequence), 0)::bigint FROM integrations WHERE enterprise_id = $1";
+    let found = match (filter.integration_id, filter.enterprise_id) {
+        (Some(id), _) => query_opt(on, of_one, &[&id.0]).await?,
+        (None, Some(id)) => query_opt(on, of_all, &[&id.0]).await?,
+        (None, None) => None,
+    };
     let found = found.map(|row| rows::number(&row, 0)).transpose()?;
     Ok(found.unwrap_or_default())
 }

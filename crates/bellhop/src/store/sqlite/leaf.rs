@@ -1,6 +1,6 @@
 //! A page of filtered deliveries, looking at so many at most; and names of which a part is known.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::{
     health,
@@ -24,7 +24,7 @@ pub fn leaf(
         Some(DeliveryState::Pending) => pending(connection)?,
         _ => 0,
     };
-    let way = Way::of(filter, pending);
+    let way = Way::of(filter, pending, messages(connection, filter)?);
     let of = application(connection, filter)?;
     let looked_to = match way {
         Way::Whole | Way::Lanes => None,
@@ -42,7 +42,8 @@ pub fn leaf(
         Way::Lanes => lanes(&mut select, filter.webhook_id, of),
         Way::Whole | Way::Newest => {}
     }
-    matching(&mut select, filter, of);
+    // What is looked at are the newest, in their order, and not all that an integration has.
+    matching(&mut select, filter, of, way == Way::Newest);
     select.filter_some("id >= ?", looked_to);
     select.after(page, true);
     let mut found = select.run(connection, |row| Ok(rows::delivery(row)?))?;
@@ -69,6 +70,22 @@ fn pending(connection: &Connection) -> rusqlite::Result<u64> {
     connection
         .prepare_cached(sql)?
         .query_row([], |row| row.get(0))
+}
+
+/// How many messages the integrations have that a filter names.
+fn messages(connection: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<u64> {
+    let of_one = "SELECT sequence FROM integrations WHERE id = ?1";
+    let of_all = "SELECT SUM(sequence) FROM integrations WHERE enterprise_id = ?1";
+    let sum = |sql, id: &dyn ToSql| {
+        let mut select = connection.prepare_cached(sql)?;
+        let found: Option<Option<u64>> = select.query_row([id], |row| row.get(0)).optional()?;
+        Ok(found.flatten().unwrap_or_default())
+    };
+    match (filter.integration_id, filter.enterprise_id) {
+        (Some(id), _) => sum(of_one, &id),
+        (None, Some(id)) => sum(of_all, &id),
+        (None, None) => Ok(0),
+    }
 }
 
 /// The delivery that is so far back among those that fit; `None` if there are not so many.

@@ -235,23 +235,28 @@ pub fn deliveries(
 ) -> Result<Vec<Delivery>, StoreError> {
     let of = leaf::application(connection, filter)?;
     let mut query = Select::new(rows::DELIVERY, "deliveries");
-    matching(&mut query, filter, of);
+    matching(&mut query, filter, of, false);
     query.after(page, true);
     let mut found = query.run(connection, |row| Ok(rows::delivery(row)?))?;
     health::defer(connection, &mut found)?;
     Ok(found)
 }
 
-/// What a filter wants. `of` is its application, or that of its webhook.
-pub fn matching(query: &mut Select, filter: &DeliveryFilter, of: Option<ApplicationId>) {
+/// What a filter wants. `of` is its application, or that of its webhook. In the order of ids, what an integration has is
+/// not found by its own index.
+pub fn matching(
+    query: &mut Select,
+    filter: &DeliveryFilter,
+    of: Option<ApplicationId>,
+    is_in_order: bool,
+) {
+    let plus = if is_in_order { "+" } else { "" };
     query.filter_some("webhook_id = ?", filter.webhook_id);
     query.filter_some("application_id = ?", of);
-    query.filter_some("integration_id = ?", filter.integration_id);
+    query.filter_some(&format!("{plus}integration_id = ?"), filter.integration_id);
     if let Some(enterprise) = filter.enterprise_id {
-        query.filter(
-            "integration_id IN (SELECT id FROM integrations WHERE enterprise_id = ?)",
-            enterprise,
-        );
+        let own = "integration_id IN (SELECT id FROM integrations WHERE enterprise_id = ?)";
+        query.filter(&format!("{plus}{own}"), enterprise);
     }
     query.filter_some(
         "action = ?",

@@ -44,40 +44,12 @@ async fn are_text(payload: &str) {
     let mut sending = Sending::start().await;
     let written = write(&mut sending, payload).await;
     let app = &sending.app;
-    let [application, enterprise, webhook, integration, delivery] = &written;
+    let [application, _, webhook, _, _] = &written;
     let desk = Desk::of(app);
     let browser = desk.operator().await;
     let query = url::form_urlencoded::byte_serialize(payload.as_bytes()).collect::<String>();
-    for path in [
-        "",
-        "/deliveries",
-        &format!("/deliveries/{delivery}"),
-        &format!("/deliveries?State={query}&Cause={query}&FromUtc={query}&Odd={query}"),
-        "/integrations",
-        &format!("/integrations/new?Name={query}"),
-        &format!("/integrations/{integration}"),
-        &format!("/integrations/{integration}/delete"),
-        "/applications",
-        &format!("/applications/{application}"),
-        &format!("/applications/{application}/webhooks/new?Url={query}&Description={query}"),
-        "/webhooks",
-        &format!("/webhooks/{webhook}"),
-        &format!("/webhooks/{webhook}?Window={query}"),
-        &format!("/webhooks/{webhook}/settings"),
-        &format!("/webhooks/{webhook}/signatures"),
-        &format!("/webhooks/{webhook}/credentials"),
-        &format!("/webhooks/{webhook}/debug-signature"),
-        &format!("/webhooks/{webhook}/backfill?IntegrationIds={query}"),
-        "/enterprises",
-        &format!("/enterprises/{enterprise}"),
-        &format!("/replays/new?WebhookId={webhook}"),
-        "/keys",
-        "/audit",
-        &format!("/audit?Action={query}&ActorId={query}&FromUtc={query}&Cursor={query}"),
-        &format!("/search?Text={query}"),
-        &format!("/deliveries/{query}"),
-        &format!("/{query}"),
-    ] {
+    let paths = pages(&written, &query);
+    for path in &paths {
         let page = browser.get(&format!("/dashboard{path}")).await.text();
         judge(&page, path, payload);
     }
@@ -116,6 +88,43 @@ async fn are_text(payload: &str) {
         judge(&refused.text(), &path, payload);
     }
     sending.app.stop().await;
+}
+
+/// Pages that show what was written, and pages that are asked for with it.
+fn pages(written: &[String; 5], query: &str) -> Vec<String> {
+    let [application, enterprise, webhook, integration, delivery] = written;
+    [
+        "",
+        "/deliveries",
+        &format!("/deliveries/{delivery}"),
+        &format!("/deliveries?State={query}&Cause={query}&FromUtc={query}&Odd={query}"),
+        "/integrations",
+        &format!("/integrations/new?Name={query}"),
+        &format!("/integrations/{integration}"),
+        &format!("/integrations/{integration}/delete"),
+        "/applications",
+        &format!("/applications/{application}"),
+        &format!("/applications/{application}/webhooks/new?Url={query}&Description={query}"),
+        "/webhooks",
+        &format!("/webhooks/{webhook}"),
+        &format!("/webhooks/{webhook}?Window={query}"),
+        &format!("/webhooks/{webhook}/settings"),
+        &format!("/webhooks/{webhook}/signatures"),
+        &format!("/webhooks/{webhook}/credentials"),
+        &format!("/webhooks/{webhook}/debug-signature"),
+        &format!("/webhooks/{webhook}/backfill?IntegrationIds={query}"),
+        "/enterprises",
+        &format!("/enterprises/{enterprise}"),
+        &format!("/replays/new?WebhookId={webhook}"),
+        "/keys",
+        "/audit",
+        &format!("/audit?Action={query}&ActorId={query}&FromUtc={query}&Cursor={query}"),
+        &format!("/search?Text={query}"),
+        &format!("/deliveries/{query}"),
+        &format!("/{query}"),
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// Writes it wherever something can be written: the ids of an application, an enterprise, a webhook, an integration and a

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bellhop::{
-    clock::SystemClock,
+    clock::{Clock as _, SystemClock},
     domain::api_key::Scope,
     random::SystemRandom,
     receiving::{PLAY_URL, Play},
@@ -52,10 +54,10 @@ async fn newest(sending: &Sending) -> Value {
 async fn it_is_sent_to_verifies_and_behaves_as_it_is_told() {
     let play = play();
     let mut sending = Sending::playing(&play).await;
-    let desk = Desk::with(&sending.app, Some(play));
-    let browser = desk.operator().await;
     // Signatures are verified at the moment at which they came.
     sending.app.clock.set_to_now();
+    let desk = Desk::with(&sending.app, Some(play));
+    let browser = desk.operator().await;
     let (path, webhook) = begin(&sending, &browser).await;
     let empty = browser.page(&path).await;
     assert!(
@@ -185,127 +187,148 @@ async fn where_it_is_switched_off_there_is_none() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn the_debugger_names_the_mistake_and_shows_no_secret() {
-    let mut sending = Sending::start().await;
-    let webhook = sending.plain_webhook().await;
-    let id = text(&webhook["Id"]);
-    let former = text(&webhook["Secret"]);
-    sending.integration("Nórth Wing").await;
-    sending.drain().await;
-    let received = sending.receiver.received()[0].clone();
-    let desk = Desk::of(&sending.app);
-    let browser = desk.operator().await;
-    let path = format!("/dashboard/webhooks/{id}/debug-signature");
-    let header = |name: &str| received.headers[name].to_str().unwrap().to_owned();
-    let (message, timestamp, signature) = (
-        header("webhook-id"),
-        header("webhook-timestamp"),
-        header("webhook-signature"),
-    );
-    let sent = String::from_utf8(received.body.to_vec()).unwrap();
-    let judged = async |timestamp: &str, signature: &str, body: &str, came: &str| {
+/// A webhook that has sent one message, and what its receiver has of it.
+struct Debugged {
+    sending: Sending,
+    path: String,
+    rotate: String,
+    secret: String,
+    id: String,
+    timestamp: String,
+    signature: String,
+    body: String,
+}
+
+impl Debugged {
+    async fn new() -> Self {
+        let mut sending = Sending::start().await;
+        let webhook = sending.plain_webhook().await;
+        let id = text(&webhook["Id"]);
+        sending.integration("Nórth Wing").await;
+        sending.drain().await;
+        let received = sending.receiver.received()[0].clone();
+        let header = |name: &str| received.header(name).to_owned();
+        Self {
+            path: format!("/dashboard/webhooks/{id}/debug-signature"),
+            rotate: format!("/v1/webhooks/{id}/rotate-secret"),
+            secret: text(&webhook["Secret"]),
+            id: header("webhook-id"),
+            timestamp: header("webhook-timestamp"),
+            signature: header("webhook-signature"),
+            body: String::from_utf8(received.body.to_vec()).unwrap(),
+            sending,
+        }
+    }
+
+    /// What the page says of such a request.
+    async fn judged(
+        &self,
+        browser: &Browser<'_>,
+        (timestamp, signature): (&str, &str),
+        body: &str,
+        came: &str,
+    ) -> String {
         let headers = format!(
-            "POST /hook HTTP/1.1\r\nwebhook-id: {message}\r\nwebhook-timestamp: {timestamp}\r\n\
-             webhook-signature: {signature}\r\n"
+            "POST /hook HTTP/1.1\r\nwebhook-id: {}\r\nwebhook-timestamp: {timestamp}\r\n\
+             webhook-signature: {signature}\r\n",
+            self.id
         );
         let fields = [
             ("Headers", &*headers),
             ("Body", body),
             ("ReceivedUtc", came),
         ];
-        let answer = browser.post(&path, &fields).await;
+        let answer = browser.post(&self.path, &fields).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let page = answer.text();
-        assert!(!page.contains(&former[6..]), "a secret is shown");
+        assert!(!page.contains(&self.secret[6..]), "a secret is shown");
         between(&page, r#"aria-labelledby="verdict""#, "</section>").to_owned()
-    };
-    let told = judged(&timestamp, &signature, &sent, "").await;
+    }
+
+    /// A signature of the same message by these bytes.
+    fn by(&self, key: &[u8]) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let content = format!("{}.{}.{}", self.id, self.timestamp, self.body);
+        let tag = hmac::sign(&key, content.as_bytes());
+        format!("v1,{}", STANDARD.encode(tag))
+    }
+}
+
+#[tokio::test]
+async fn the_debugger_names_the_mistake_and_shows_no_secret() {
+    let debugged = Debugged::new().await;
+    let desk = Desk::of(&debugged.sending.app);
+    let browser = desk.operator().await;
+    let Debugged {
+        timestamp,
+        signature,
+        body,
+        secret,
+        ..
+    } = &debugged;
+    let told = debugged
+        .judged(&browser, (timestamp, signature), body, "")
+        .await;
     assert!(
         told.contains("Verified") && !told.contains("Not verified"),
         "{told}"
     );
-
-    let value: Value = serde_json::from_str(&sent).unwrap();
+    let value: Value = serde_json::from_str(body).unwrap();
     let pretty = serde_json::to_string_pretty(&value).unwrap();
-    let key = former.trim_start_matches("whsec_");
-    let by = |key: &[u8]| {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
-        let content = format!("{message}.{timestamp}.{sent}");
-        let tag = aws_lc_rs::hmac::sign(&key, content.as_bytes());
-        use base64::Engine as _;
-        format!(
-            "v1,{}",
-            base64::engine::general_purpose::STANDARD.encode(tag)
-        )
-    };
-    let now = sending.app.clock.clone();
-    let later = {
-        use bellhop::clock::Clock as _;
-        (now.now() + std::time::Duration::from_secs(3600)).to_string()
-    };
-    for (what, timestamp, signature, body, came, expected) in [
+    let key = secret.trim_start_matches("whsec_");
+    let ms = format!("{timestamp}000");
+    let later = debugged.sending.app.clock.now() + std::time::Duration::from_hours(1);
+    let later = later.to_string();
+    let sent = |signature: String, expected| (timestamp.clone(), signature, body.clone(), expected);
+    for (timestamp, signature, body, expected) in [
         (
-            "re-serialised",
-            &*timestamp,
-            &*signature,
-            &*pretty,
-            "",
-            "same JSON",
+            timestamp.clone(),
+            signature.clone(),
+            pretty,
+            "before anything parses them",
         ),
-        (
-            "base64 as text",
-            &timestamp,
-            &by(key.as_bytes()),
-            &sent,
-            "",
-            "base64",
+        sent(debugged.by(key.as_bytes()), "not decoded"),
+        sent(debugged.by(secret.as_bytes()), "whsec_"),
+        sent(
+            debugged.by(b"another secret of 24 bytes"),
+            "no signature matches",
         ),
-        (
-            "whsec_ as text",
-            &timestamp,
-            &by(former.as_bytes()),
-            &sent,
-            "",
-            "whsec_",
-        ),
-        (
-            "wrong secret",
-            &timestamp,
-            &by(b"another secret of 24 bytes"),
-            &sent,
-            "",
-            "another secret",
-        ),
-        (
-            "milliseconds",
-            &format!("{timestamp}000"),
-            &signature,
-            &sent,
-            "",
-            "milliseconds",
-        ),
-        ("skew", &timestamp, &signature, &sent, &later, "older"),
+        (ms, signature.clone(), body.clone(), "milliseconds"),
     ] {
-        let told = judged(timestamp, signature, body, came).await;
-        assert!(told.contains("Not verified"), "{what}: {told}");
-        assert!(told.to_lowercase().contains(expected), "{what}: {told}");
+        let told = debugged
+            .judged(&browser, (&timestamp, &signature), &body, "")
+            .await;
+        assert!(told.contains("Not verified"), "{expected}: {told}");
+        assert!(told.to_lowercase().contains(expected), "{expected}: {told}");
     }
-    // Rotated without an overlap, the former secret is forgotten; with one that is over, it is recognised.
-    let rotate = format!("/v1/webhooks/{id}/rotate-secret");
-    sending
-        .app
-        .post(&rotate, &json!({ "OverlapSeconds": 60 }))
-        .await
-        .expect(200);
-    sending.after(120).await;
-    let told = judged(&timestamp, &signature, &sent, "").await;
+    let told = debugged
+        .judged(&browser, (timestamp, signature), body, &later)
+        .await;
+    assert!(
+        told.contains("Not verified") && told.contains(" old;"),
+        "{told}"
+    );
+    debugged.sending.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_debugger_knows_a_former_secret_and_refuses_what_is_no_request() {
+    let mut debugged = Debugged::new().await;
+    let overlap = json!({ "OverlapSeconds": 60 });
+    let app = &debugged.sending.app;
+    app.post(&debugged.rotate, &overlap).await.expect(200);
+    debugged.sending.after(120).await;
+    let desk = Desk::of(&debugged.sending.app);
+    let browser = desk.operator().await;
+    let sent = (&*debugged.timestamp, &*debugged.signature);
+    let told = debugged.judged(&browser, sent, &debugged.body, "").await;
     assert!(told.contains("former secret"), "{told}");
 
-    let nothing = browser.post(&path, &[("Headers", "x: y")]).await;
+    let path = &debugged.path;
+    let nothing = browser.post(path, &[("Headers", "x: y")]).await;
     assert_eq!(nothing.status, 422);
     assert!(nothing.text().contains("There is nothing to verify."));
     let odd = [("Headers", "webhook-id: 1"), ("ReceivedUtc", "yesterday")];
-    assert_eq!(browser.post(&path, &odd).await.status, 422);
-    sending.app.stop().await;
+    assert_eq!(browser.post(path, &odd).await.status, 422);
+    debugged.sending.app.stop().await;
 }

@@ -57,7 +57,7 @@ async fn fill(sending: &mut Sending, many: usize) -> Ids {
     sending.drain().await;
     copy(sending, many);
     // What is live: some delivered, some that failed, some that wait.
-    sending.app.clock.advance(Duration::from_secs(3600));
+    sending.app.clock.advance(Duration::from_hours(1));
     sending
         .receiver
         .answers((0..60).map(|_| Scripted::from(500)));
@@ -106,113 +106,63 @@ fn copy(sending: &Sending, many: usize) {
     ));
 }
 
+/// Each page: its name, and its path; what is in braces is put in.
+#[rustfmt::skip]
+const PAGES: &[(&str, &str)] = &[
+    ("overview", ""),
+    ("deliveries", "/deliveries"),
+    ("deliveries, failed", "/deliveries?State=Failed"),
+    ("deliveries, pending", "/deliveries?State=Pending"),
+    ("deliveries, delivered", "/deliveries?State=Delivered"),
+    ("deliveries, a cause that none has", "/deliveries?Cause=gone"),
+    ("deliveries, failed for a cause that none has", "/deliveries?State=Failed&Cause=gone"),
+    ("deliveries, an action", "/deliveries?Action=IntegrationDisabled"),
+    ("deliveries, an action that none has", "/deliveries?Action=IntegrationApiKeyCreated"),
+    ("deliveries, a webhook", "/deliveries?WebhookId={webhook}"),
+    ("deliveries, a webhook's pending", "/deliveries?WebhookId={webhook}&State=Pending"),
+    ("deliveries, a webhook's failed", "/deliveries?WebhookId={webhook}&State=Failed"),
+    ("deliveries, an application", "/deliveries?ApplicationId={application}"),
+    ("deliveries, an integration", "/deliveries?IntegrationId={integration}"),
+    ("deliveries, an integration's failed", "/deliveries?IntegrationId={integration}&State=Failed"),
+    ("deliveries, an enterprise of all", "/deliveries?EnterpriseId={enterprise}"),
+    ("deliveries, an enterprise without any", "/deliveries?EnterpriseId=00000000-0000-0000-0000-000000000005"),
+    ("deliveries, an hour", "/deliveries?FromUtc=2019-12-01T00:00:00Z&ToUtc=2019-12-01T01:00:00Z"),
+    ("deliveries, an old hour's failed", "/deliveries?State=Failed&FromUtc=2019-11-20T00:00:00Z&ToUtc=2019-11-20T01:00:00Z"),
+    ("deliveries, before all", "/deliveries?ToUtc=2001-01-01T00:00:00Z"),
+    ("a delivery", "/deliveries/{delivery}"),
+    ("a failed delivery", "/deliveries/{failed}"),
+    ("integrations", "/integrations"),
+    ("integrations, none", "/integrations?State=Canceled"),
+    ("an integration", "/integrations/{integration}"),
+    ("webhooks", "/webhooks"),
+    ("a webhook", "/webhooks/{webhook}"),
+    ("a webhook over a week", "/webhooks/{webhook}?Window=7d"),
+    ("applications", "/applications"),
+    ("an application", "/applications/{application}"),
+    ("enterprises", "/enterprises"),
+    ("an enterprise", "/enterprises/{enterprise}"),
+    ("search, a name", "/search?Text=hotel%201999"),
+    ("search, an id", "/search?Text={delivery}"),
+    ("audit", "/audit"),
+    ("audit, one action", "/audit?Action=ApplicationCreated"),
+    ("replays", "/replays"),
+    ("keys", "/keys"),
+    ("catalogue", "/catalogue/IntegrationCreated"),
+];
+
 fn pages(ids: &Ids) -> Vec<(&'static str, String)> {
-    let Ids {
-        application,
-        webhook,
-        integration,
-        delivery,
-        failed,
-    } = ids;
-    [
-        ("overview", String::new()),
-        ("deliveries", "/deliveries".into()),
-        ("deliveries, failed", "/deliveries?State=Failed".into()),
-        ("deliveries, pending", "/deliveries?State=Pending".into()),
-        (
-            "deliveries, delivered",
-            "/deliveries?State=Delivered".into(),
-        ),
-        (
-            "deliveries, a cause that none has",
-            "/deliveries?Cause=gone".into(),
-        ),
-        (
-            "deliveries, failed for a cause that none has",
-            "/deliveries?State=Failed&Cause=gone".into(),
-        ),
-        (
-            "deliveries, an action",
-            "/deliveries?Action=IntegrationDisabled".into(),
-        ),
-        (
-            "deliveries, an action that none has",
-            "/deliveries?Action=IntegrationApiKeyCreated".into(),
-        ),
-        (
-            "deliveries, a webhook",
-            format!("/deliveries?WebhookId={webhook}"),
-        ),
-        (
-            "deliveries, a webhook's pending",
-            format!("/deliveries?WebhookId={webhook}&State=Pending"),
-        ),
-        (
-            "deliveries, a webhook's failed",
-            format!("/deliveries?WebhookId={webhook}&State=Failed"),
-        ),
-        (
-            "deliveries, an application",
-            format!("/deliveries?ApplicationId={application}"),
-        ),
-        (
-            "deliveries, an integration",
-            format!("/deliveries?IntegrationId={integration}"),
-        ),
-        (
-            "deliveries, an integration's failed",
-            format!("/deliveries?IntegrationId={integration}&State=Failed"),
-        ),
-        (
-            "deliveries, an enterprise",
-            format!("/deliveries?EnterpriseId={ENTERPRISE}"),
-        ),
-        (
-            "deliveries, an enterprise without any",
-            format!("/deliveries?EnterpriseId={}", uuid::Uuid::from_u128(5)),
-        ),
-        (
-            "deliveries, an hour",
-            "/deliveries?FromUtc=2019-12-01T00:00:00Z&ToUtc=2019-12-01T01:00:00Z".into(),
-        ),
-        (
-            "deliveries, an old hour's failed",
-            "/deliveries?State=Failed&FromUtc=2019-11-20T00:00:00Z&ToUtc=2019-11-20T01:00:00Z"
-                .into(),
-        ),
-        (
-            "deliveries, before all",
-            "/deliveries?ToUtc=2001-01-01T00:00:00Z".into(),
-        ),
-        ("a delivery", format!("/deliveries/{delivery}")),
-        ("a failed delivery", format!("/deliveries/{failed}")),
-        ("integrations", "/integrations".into()),
-        ("integrations, none", "/integrations?State=Canceled".into()),
-        ("an integration", format!("/integrations/{integration}")),
-        ("webhooks", "/webhooks".into()),
-        ("a webhook", format!("/webhooks/{webhook}")),
-        (
-            "a webhook over a week",
-            format!("/webhooks/{webhook}?Window=7d"),
-        ),
-        ("applications", "/applications".into()),
-        ("an application", format!("/applications/{application}")),
-        ("enterprises", "/enterprises".into()),
-        ("an enterprise", format!("/enterprises/{ENTERPRISE}")),
-        ("search, a name", "/search?Text=hotel 1999".into()),
-        ("search, an id", format!("/search?Text={delivery}")),
-        ("audit", "/audit".into()),
-        (
-            "audit, one action",
-            "/audit?Action=ApplicationCreated".into(),
-        ),
-        ("replays", "/replays".into()),
-        ("keys", "/keys".into()),
-        ("catalogue", "/catalogue/IntegrationCreated".into()),
-    ]
-    .into_iter()
-    .map(|(name, path)| (name, format!("/dashboard{}", path.replace(' ', "%20"))))
-    .collect()
+    let path = |path: &str| {
+        let path = path
+            .replace("{application}", &ids.application)
+            .replace("{webhook}", &ids.webhook)
+            .replace("{integration}", &ids.integration)
+            .replace("{enterprise}", ENTERPRISE)
+            .replace("{delivery}", &ids.delivery)
+            .replace("{failed}", &ids.failed);
+        format!("/dashboard{path}")
+    };
+    let pages = PAGES.iter();
+    pages.map(|(name, text)| (*name, path(text))).collect()
 }
 
 /// The median time of a page.

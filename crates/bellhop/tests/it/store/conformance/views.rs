@@ -11,7 +11,7 @@ use bellhop::{
         secret_text::SecretText,
         sign_in::{SignIn, SignInKind},
     },
-    id::ApplicationId,
+    id::{ApplicationId, WebhookId},
     store::{CommitError, DeliveryFilter, Noun, Page, SignInWrite, Write},
 };
 use bellhop_webhook::Action;
@@ -235,6 +235,51 @@ pub async fn a_webhooks_history_is_told_in_spans<D: Database>(world: World<D>) {
     assert_eq!(store.history(webhook, vec![begin]).await.unwrap(), []);
 }
 
+/// Filters that are looked for in each of the ways that there are.
+fn filters(of: ApplicationId, webhook: WebhookId, other: WebhookId) -> Vec<DeliveryFilter> {
+    let all = DeliveryFilter::default;
+    let of_state = |state| DeliveryFilter {
+        state: Some(state),
+        ..all()
+    };
+    let to = |webhook| DeliveryFilter {
+        webhook_id: Some(webhook),
+        ..all()
+    };
+    let own = |filter| DeliveryFilter {
+        application_id: Some(of),
+        ..filter
+    };
+    let doing = |action| DeliveryFilter {
+        action: Some(action),
+        ..all()
+    };
+    vec![
+        all(),
+        to(webhook),
+        own(all()),
+        of_state(DeliveryState::Pending),
+        own(of_state(DeliveryState::Pending)),
+        of_state(DeliveryState::Failed),
+        own(of_state(DeliveryState::Failed)),
+        of_state(DeliveryState::Delivered),
+        DeliveryFilter {
+            state: Some(DeliveryState::Pending),
+            ..to(other)
+        },
+        DeliveryFilter {
+            state: Some(DeliveryState::Delivered),
+            ..to(webhook)
+        },
+        DeliveryFilter {
+            cause: Some(Cause::Gone),
+            ..all()
+        },
+        doing(Action::IntegrationCreated),
+        doing(Action::IntegrationDeleted),
+    ]
+}
+
 /// Pages of a filter, one after the other, hold what the list of the API holds, however few are looked at for each.
 pub async fn leafed_through_a_filter_gives_all_of_it<D: Database>(world: World<D>) {
     let (webhook, other) = (world.new_webhook().await, world.new_webhook().await);
@@ -256,55 +301,8 @@ pub async fn leafed_through_a_filter_gives_all_of_it<D: Database>(world: World<D
         world.release_all(claims.get(1..).unwrap_or_default()).await;
     }
     let of = world.webhook(webhook).await.application_id;
-    let filters = [
-        DeliveryFilter::default(),
-        DeliveryFilter {
-            webhook_id: Some(webhook),
-            ..DeliveryFilter::default()
-        },
-        DeliveryFilter {
-            state: Some(DeliveryState::Pending),
-            ..DeliveryFilter::default()
-        },
-        DeliveryFilter {
-            state: Some(DeliveryState::Pending),
-            webhook_id: Some(other),
-            ..DeliveryFilter::default()
-        },
-        DeliveryFilter {
-            state: Some(DeliveryState::Pending),
-            application_id: Some(of),
-            ..DeliveryFilter::default()
-        },
-        DeliveryFilter {
-            state: Some(DeliveryState::Failed),
-            ..DeliveryFilter::default()
-        },
-        DeliveryFilter {
-            state: Some(DeliveryState::Failed),
-            application_id: Some(of),
-            ..DeliveryFilter::default()
-        },
-        DeliveryFilter {
-            state: Some(DeliveryState::Delivered),
-            webhook_id: Some(webhook),
-            ..DeliveryFilter::default()
-        },
-        DeliveryFilter {
-            cause: Some(Cause::Gone),
-            ..DeliveryFilter::default()
-        },
-        DeliveryFilter {
-            action: Some(Action::IntegrationCreated),
-            ..DeliveryFilter::default()
-        },
-        DeliveryFilter {
-            action: Some(Action::IntegrationDeleted),
-            ..DeliveryFilter::default()
-        },
-    ];
     let store = world.store();
-    for filter in filters {
+    for filter in filters(of, webhook, other) {
         let whole = Page {
             after: None,
             limit: 1000,

@@ -12,8 +12,8 @@ use bellhop::{
     },
     id::{ApplicationId, WebhookId},
     store::{
-        CommitError, DeliveryFilter, Failing, LINK_IS_OVER, Leaf, Noun, RecentAttempt, SignInWrite,
-        Span, StoreError, Views, Written,
+        CommitError, DeliveryFilter, Failing, LINK_IS_OVER, Leaf, Noun, Page, RecentAttempt,
+        SignInWrite, Span, Store as _, StoreError, Views, Written,
     },
 };
 use jiff::Timestamp;
