@@ -314,6 +314,7 @@ async fn dashboard(
         lifecycle,
         feed,
         api: api::router(api.clone()),
+        keys: Arc::new(api.clone()),
         audit: Some(open::audit_log(&config.database).await?),
         play,
         is_sample: parts.is_sample,
