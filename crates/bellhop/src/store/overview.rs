@@ -69,8 +69,8 @@ pub trait Views {
         part: String,
         limit: u32,
     ) -> Result<Vec<Application>, StoreError>;
-    /// How a webhook has fared in spans of time, each from one of these moments to the next. Of a span the first few
-    /// deliveries are looked at, [`MOST_OF_SPAN`] at most.
+    /// How a webhook has fared in spans of time, each from one of these moments to the next. Of a span the first
+    /// deliveries are looked at: 300 of the application, and of those [`MOST_SAMPLED`] of the webhook.
     async fn history(
         &self,
         webhook: WebhookId,
