@@ -129,6 +129,38 @@ describe("without JavaScript", () => {
     await press("Rotate the secret");
     assert.match(await page.locator(".once .copyable code").innerText(), /^whsec_/);
 
+    await go(`/dashboard/webhooks/${ids.quiet}/signatures`);
+    await page.getByLabel("v1a").check();
+    await press("Save");
+    await says("Public key");
+    await go(`/dashboard/webhooks/${ids.quiet}/credentials`);
+    await page.getByText("Bearer token").click();
+    await page.getByLabel("Token", { exact: true }).fill("canary-of-a-token");
+    await page.locator("details[open]").getByRole("button", { name: "Set it" }).click();
+    await says("bearer token");
+    assert.ok(!(await page.content()).includes("canary-of-a-token"));
+    await go(`/dashboard/webhooks/${ids.paused}/settings`);
+    await page.getByLabel("IntegrationDisabled").check();
+    await press("Save");
+    await go(`/dashboard/webhooks/${ids.paused}/backfill`);
+    await page.getByRole("button", { name: /^Send \d+ message/ }).click();
+    await says("Started.");
+    await go("/dashboard/keys");
+    await page.getByRole("link", { name: /^Rotate…/ }).first().click();
+    await press("Rotate the key");
+    assert.match(await page.locator(".once .copyable code").innerText(), /^bhk_/);
+    await go(`/dashboard/webhooks/${ids.good}/debug-signature`);
+    await page.getByLabel("Headers").fill("webhook-id: msg_1\nwebhook-timestamp: 1614265330\nwebhook-signature: v1,AAAA");
+    await page.getByLabel("Body").fill("{}");
+    await press("Find the mistake");
+    await says("Not verified");
+    await go("/dashboard/audit?Action=WebhookUpdated");
+    await says("Holds");
+    await says("WebhookUpdated");
+    await go(`/dashboard/play/${ids.play}`);
+    await page.getByRole("button", { name: /^410/ }).click();
+    await says("Saved.");
+
     await go("/dashboard");
     await page.getByRole("button", { name: "Colours: Dark" }).click();
     assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");

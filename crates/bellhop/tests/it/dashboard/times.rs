@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use bellhop::clock::Clock as _;
 use serde_json::json;
 
 use super::{Browser, Desk};
@@ -180,6 +181,9 @@ async fn time(browser: &Browser<'_>, path: &str) -> Duration {
 async fn all(many: usize) -> Vec<(&'static str, Duration)> {
     let mut sending = Sending::start().await;
     let ids = fill(&mut sending, many).await;
+    let now = sending.app.clock.now();
+    let stats = sending.app.store.stats(now).await.unwrap();
+    assert!(stats.deliveries.iter().sum::<u64>() >= many as u64);
     let desk = Desk::of(&sending.app);
     let browser = desk.operator().await;
     let mut told = Vec::new();
