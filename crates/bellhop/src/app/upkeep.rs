@@ -6,7 +6,9 @@ use super::{key_ring::RingWatch, observe::Observe, pending_entries::PendingEntri
 use crate::{
     clock::SharedClock,
     config::Config,
-    delivery::{erasure::Erasure, resealing::Resealing, retention::Retention},
+    delivery::{
+        certificates::Certificates, erasure::Erasure, resealing::Resealing, retention::Retention,
+    },
     store::Store,
     vault::Vault,
 };
@@ -23,6 +25,7 @@ pub struct Upkeep {
     resealing: Resealing,
     ring: RingWatch,
     pending: PendingEntries,
+    certificates: Certificates,
 }
 
 impl Upkeep {
@@ -55,6 +58,7 @@ impl Upkeep {
                 clock: clock.clone(),
                 data_dir: config.data_dir.clone(),
             },
+            certificates: Certificates::new(store.clone(), clock.clone()),
         }
     }
 
@@ -66,6 +70,7 @@ impl Upkeep {
             self.resealing.run(stop()),
             self.ring.run(stop()),
             self.pending.run(stop()),
+            self.certificates.run(stop()),
         );
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod audit_links;
+pub mod certificates;
 mod credentials;
 pub mod dispatcher;
 pub mod egress;

@@ -6,6 +6,8 @@ use super::secret_text::SecretText;
 
 /// So long before its end a client certificate is told to be near it.
 pub const EXPIRING: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// And once more so long before.
+pub const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What stands in `Authorization` of each request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +78,17 @@ pub enum Validity {
     Expired,
 }
 
+/// How near the end of a certificate is, where it is told: once at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateEnd {
+    /// Within [`EXPIRING`].
+    Month,
+    /// Within [`SOON`].
+    Week,
+    /// It is over.
+    Past,
+}
+
 impl Authentication {
     /// Its kind, as the API spells it.
     pub fn kind(&self) -> &'static str {
@@ -110,6 +123,20 @@ impl ClientCertificate {
             Validity::Expiring
         } else {
             Validity::Valid
+        }
+    }
+}
+
+impl ClientCertificate {
+    /// How near its end is; `None` while it is valid for longer.
+    pub fn end(&self, now: Timestamp) -> Option<CertificateEnd> {
+        match self.validity(now) {
+            Validity::Valid => None,
+            Validity::Expiring if self.not_after.duration_since(now) < SOON => {
+                Some(CertificateEnd::Week)
+            }
+            Validity::Expiring => Some(CertificateEnd::Month),
+            Validity::Expired => Some(CertificateEnd::Past),
         }
     }
 }
@@ -150,6 +177,15 @@ mod tests {
                 validity,
                 "{now}"
             );
+        }
+        for (now, end) in [
+            ("2026-02-28T23:59:59Z", None),
+            ("2026-03-01T00:00:01Z", Some(CertificateEnd::Month)),
+            ("2026-03-24T00:00:00Z", Some(CertificateEnd::Month)),
+            ("2026-03-24T00:00:01Z", Some(CertificateEnd::Week)),
+            ("2026-03-31T00:00:01Z", Some(CertificateEnd::Past)),
+        ] {
+            assert_eq!(certificate.end(now.parse().unwrap()), end, "{now}");
         }
     }
 }

@@ -1,28 +1,30 @@
 //! What the operator must learn of webhooks and deliveries, and the bytes that say it. An operational message is
 //! written in the transaction of its cause, and sent like any other.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
-use bellhop_webhook::{Action, MessageId, UtcSecond};
+use bellhop_webhook::UtcSecond;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
+
+mod failures;
+
+pub use failures::{
+    FailedDeliveries, FailedDelivery, FailureWindow, GATHERED_FOR, MAX_LISTED, Named,
+};
 
 use crate::{
     domain::{
+        authentication::{CertificateEnd, ClientCertificate},
         cause::Cause,
         delivery::Outcome,
         health::HealthEvent,
         masked::masked_url,
-        retry::{RetrySchedule, later},
+        retry::RetrySchedule,
     },
-    id::{ApplicationId, DeliveryId, IntegrationId, OperationalMessageId, WebhookId},
+    id::{ApplicationId, OperationalMessageId, WebhookId},
 };
-
-/// How long failed deliveries of one webhook are gathered into one message, after the first, which is told at once.
-pub const GATHERED_FOR: Duration = Duration::from_mins(1);
-/// Most deliveries that one message lists; beyond it they are counted.
-pub const MAX_LISTED: usize = 20;
 
 /// How the `webhook-id` of every operational message begins.
 pub const OPERATIONAL_PREFIX: &str = "msg_operational_";
@@ -38,6 +40,8 @@ pub enum OperationalType {
     WebhookRecovered,
     /// Deliveries have failed for good.
     DeliveryFailed,
+    /// The client certificate of a webhook ends soon, or has ended.
+    CertificateExpiring,
 }
 
 /// Where operational messages are sent to.
@@ -153,58 +157,19 @@ pub enum OperationalEvent {
     },
     /// Deliveries have failed for good.
     DeliveryFailed(FailedDeliveries),
+    /// The client certificate of a webhook ends soon, or has ended.
+    CertificateExpiring(CertificateNotice),
 }
 
-/// Deliveries of one webhook that have failed for good.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FailedDeliveries {
-    /// How many.
-    pub count: u64,
-    /// The first of them, at most [`MAX_LISTED`].
-    pub listed: Vec<FailedDelivery>,
-}
-
-/// A delivery that has failed for good, as messages list it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A client certificate that ends, as messages show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct FailedDelivery {
-    /// Its id.
-    pub id: DeliveryId,
-    /// The `webhook-id` with which it was sent.
-    pub message_id: MessageId,
-    /// The integration.
-    pub integration: Named<IntegrationId>,
-    /// What happened to it.
-    pub action: Action,
-    /// Position of the message in its history.
-    pub sequence: u64,
-    /// How many attempts were made.
-    pub attempt_count: u32,
-    /// Why the last one failed.
-    pub cause: Cause,
-    /// When the delivery was made.
-    pub created_utc: UtcSecond,
-}
-
-/// An id with the name that people know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Named<Id> {
-    /// The id.
-    pub id: Id,
-    /// The name.
-    pub name: String,
-}
-
-/// Deliveries of one webhook that failed one after another. The first opens a window and is told at once; those that
-/// fail before it closes are told together then, and open the next window. So a webhook that loses thousands in a
-/// minute causes two messages, and one that loses a single delivery causes one without delay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailureWindow {
-    /// When it closes.
-    pub closes: Timestamp,
-    /// What failed in it and is not yet told.
-    pub failed: FailedDeliveries,
+pub struct CertificateNotice {
+    subject: String,
+    not_after_utc: UtcSecond,
+    fingerprint_sha256: String,
+    /// 30 or 7; 0 once it has ended.
+    expires_within_days: u32,
 }
 
 #[derive(Serialize)]
@@ -232,6 +197,8 @@ struct Data<'a> {
     count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deliveries: Option<&'a [FailedDelivery]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<&'a CertificateNotice>,
 }
 
 #[derive(Serialize)]
@@ -275,6 +242,26 @@ impl OperationalEvent {
         }
     }
 
+    /// What is told of a certificate now; `None` while it is valid for longer.
+    pub fn of_certificate(certificate: &ClientCertificate, now: Timestamp) -> Option<Self> {
+        let end = certificate.end(now)?;
+        Some(Self::CertificateExpiring(CertificateNotice {
+            subject: certificate.subject.clone(),
+            not_after_utc: UtcSecond::new(certificate.not_after),
+            fingerprint_sha256: certificate.fingerprint.clone(),
+            expires_within_days: match end {
+                CertificateEnd::Month => 30,
+                CertificateEnd::Week => 7,
+                CertificateEnd::Past => 0,
+            },
+        }))
+    }
+
+    /// Whether a message with this body has told it already. Only what is looked at again and again can be told twice.
+    pub fn is_told_by(&self, body: &str) -> bool {
+        matches!(self, Self::CertificateExpiring(notice) if notice.is_told_by(body))
+    }
+
     /// What it is about.
     pub fn about(&self) -> OperationalType {
         match self {
@@ -282,6 +269,7 @@ impl OperationalEvent {
             Self::WebhookDisabled { .. } => OperationalType::WebhookDisabled,
             Self::WebhookRecovered { .. } => OperationalType::WebhookRecovered,
             Self::DeliveryFailed(_) => OperationalType::DeliveryFailed,
+            Self::CertificateExpiring(_) => OperationalType::CertificateExpiring,
         }
     }
 
@@ -304,6 +292,7 @@ impl OperationalEvent {
             consecutive_failures: None,
             count: None,
             deliveries: None,
+            client_certificate: None,
         };
         self.tell(subject.webhook_id, &mut data);
         let body = Body {
@@ -360,37 +349,32 @@ impl OperationalEvent {
                 data.count = Some(failed.count);
                 data.deliveries = Some(&failed.listed);
             }
+            Self::CertificateExpiring(notice) => {
+                data.reason = notice.reason();
+                data.hint = format!(
+                    "Get a new one from its authority: PATCH /v1/webhooks/{webhook} with ClientCertificate. \
+                     The next attempt shows it. A receiver that asks for a certificate refuses one that has expired."
+                );
+                data.client_certificate = Some(notice);
+            }
         }
     }
 }
 
-impl FailureWindow {
-    /// One that opens at this moment, with nothing in it.
-    pub fn opened(at: Timestamp) -> Self {
-        Self {
-            closes: later(at, GATHERED_FOR),
-            failed: FailedDeliveries::default(),
-        }
-    }
-}
-
-impl FailedDeliveries {
-    /// One alone.
-    pub fn one(delivery: FailedDelivery) -> Self {
-        Self {
-            count: 1,
-            listed: vec![delivery],
+impl CertificateNotice {
+    fn reason(&self) -> String {
+        let Self { not_after_utc, .. } = self;
+        match self.expires_within_days {
+            0 => format!("Its client certificate has expired, at {not_after_utc}."),
+            days => {
+                format!("Its client certificate expires within {days} days, at {not_after_utc}.")
+            }
         }
     }
 
-    /// One more. Says whether it is listed, and not counted alone.
-    pub fn add(&mut self, delivery: FailedDelivery) -> bool {
-        self.count += 1;
-        let has_room = self.listed.len() < MAX_LISTED;
-        if has_room {
-            self.listed.push(delivery);
-        }
-        has_room
+    fn is_told_by(&self, body: &str) -> bool {
+        let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        serde_json::to_value(self).is_ok_and(|own| own == body["Data"]["ClientCertificate"])
     }
 }
 
@@ -468,6 +452,7 @@ words! {
         WebhookDisabled "webhook.disabled"
         WebhookRecovered "webhook.recovered"
         DeliveryFailed "delivery.failed"
+        CertificateExpiring "webhook.certificate_expiring"
     }
     Destination {
         Webhook "Webhook"

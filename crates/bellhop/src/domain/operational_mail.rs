@@ -33,6 +33,10 @@ pub fn mail_text(about: OperationalType, message_id: &str, body: &str) -> MailTe
         ),
         ("Cause", text(&data["Cause"]).to_owned()),
         ("Failing since", text(&data["FailingSinceUtc"]).to_owned()),
+        (
+            "Certificate",
+            joined(&data["ClientCertificate"], &["Subject", "NotAfterUtc"]),
+        ),
         ("Time", text(&body["TimestampUtc"]).to_owned()),
         ("Message", message_id.to_owned()),
     ] {
@@ -52,6 +56,12 @@ fn headline(about: OperationalType, data: &Value) -> String {
         OperationalType::WebhookFailing => "Webhook failing".into(),
         OperationalType::WebhookDisabled => "Webhook disabled".into(),
         OperationalType::WebhookRecovered => "Webhook recovered".into(),
+        OperationalType::CertificateExpiring => {
+            match data["ClientCertificate"]["ExpiresWithinDays"].as_u64() {
+                Some(0) => "Client certificate expired".into(),
+                _ => "Client certificate expires".into(),
+            }
+        }
         OperationalType::DeliveryFailed => match data["Count"].as_u64() {
             Some(count) if count > 1 => format!("{count} deliveries failed for good"),
             _ => "Delivery failed for good".into(),

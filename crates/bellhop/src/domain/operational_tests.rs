@@ -1,8 +1,14 @@
+use std::time::Duration;
+
+use bellhop_webhook::{Action, MessageId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::operational_mail::mail_text;
+use crate::{
+    domain::{operational_mail::mail_text, secret_text::SecretText},
+    id::{DeliveryId, IntegrationId},
+};
 
 const ID: Uuid = Uuid::from_u128(0x9e5e_84e9_974d_4f16_9662_ab22_00f2_7cb1);
 
@@ -144,5 +150,75 @@ fn it_is_tried_ten_times_and_never_early() {
     assert_eq!(
         after_attempt(1, told, at(), 0.0),
         OperationalNext::Retry { at: next }
+    );
+}
+
+fn certificate() -> ClientCertificate {
+    ClientCertificate {
+        chain: String::new(),
+        key: SecretText::new("hush"),
+        subject: "CN=bellhop".into(),
+        not_after: "2026-03-31T00:00:00Z".parse().unwrap(),
+        fingerprint: "ab".repeat(32),
+    }
+}
+
+#[test]
+fn a_certificate_is_told_once_at_each_of_three_moments() {
+    let certificate = certificate();
+    let at = |text: &str| OperationalEvent::of_certificate(&certificate, text.parse().unwrap());
+    assert_eq!(at("2026-02-28T23:59:59Z"), None);
+    let [month, again, week, past] = [
+        "2026-03-01T00:00:01Z",
+        "2026-03-23T00:00:00Z",
+        "2026-03-24T00:00:01Z",
+        "2027-01-01T00:00:00Z",
+    ]
+    .map(|text| at(text).unwrap());
+    let now = "2026-03-24T00:00:01Z".parse().unwrap();
+    let body = |event: &OperationalEvent| event.to_body(subject(), now);
+    assert!(again.is_told_by(&body(&month)));
+    assert!(!week.is_told_by(&body(&month)) && !past.is_told_by(&body(&week)));
+    assert!(!month.is_told_by("not a body"));
+    // Another certificate with the same end is another.
+    let other = ClientCertificate {
+        fingerprint: "cd".repeat(32),
+        ..certificate.clone()
+    };
+    let other = OperationalEvent::of_certificate(&other, now).unwrap();
+    assert!(!other.is_told_by(&body(&week)));
+
+    let told: serde_json::Value = serde_json::from_str(&body(&week)).unwrap();
+    assert_eq!(told["Type"], "webhook.certificate_expiring");
+    let shown = serde_json::json!({
+        "Subject": "CN=bellhop", "NotAfterUtc": "2026-03-31T00:00:00Z",
+        "FingerprintSha256": "ab".repeat(32), "ExpiresWithinDays": 7
+    });
+    assert_eq!(told["Data"]["ClientCertificate"], shown);
+    assert!(!told.to_string().contains("hush"));
+    let mail =
+        |event: &OperationalEvent| mail_text(event.about(), "msg_operational_1", &body(event));
+    assert_eq!(
+        mail(&week).subject,
+        "[Bellhop] Client certificate expires: Key \"cards\""
+    );
+    assert!(
+        mail(&week)
+            .text
+            .contains("Certificate:   CN=bellhop  2026-03-31T00:00:00Z\n"),
+        "{}",
+        mail(&week).text
+    );
+    assert!(mail(&week).text.contains(
+        "Why:  Its client certificate expires within 7 days, at 2026-03-31T00:00:00Z.\n"
+    ));
+    assert_eq!(
+        mail(&past).subject,
+        "[Bellhop] Client certificate expired: Key \"cards\""
+    );
+    assert!(
+        mail(&past)
+            .text
+            .contains("Why:  Its client certificate has expired, at 2026-03-31T00:00:00Z.\n")
     );
 }

@@ -144,6 +144,11 @@ pub enum Write {
     /// Notes when API keys were used: nothing that anybody asked for. Keys that are gone are passed over, and an earlier
     /// moment than the one that was noted changes nothing.
     NoteKeyUses(Vec<(KeyId, Timestamp)>),
+    /// Tells the operator how near the end of a webhook's client certificate is, unless that was told.
+    TellCertificate {
+        /// Of which webhook.
+        id: WebhookId,
+    },
     /// Keeps, uses or ends a way into the dashboard.
     SignIn(SignInWrite),
     /// Writes into the audit log what changes nothing else.

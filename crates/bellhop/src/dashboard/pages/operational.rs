@@ -28,8 +28,8 @@ pub async fn list(visit: Visit) -> Result<Page, Wrong> {
         shown.push((message, webhook));
     }
     let body = html! {
-        p.quiet { "When a webhook fails again and again, is disabled, or works again, and when deliveries fail for good, Bellhop tells \
-            you: by the webhook and the mail that are configured (operator_webhook_url, smtp_url)." }
+        p.quiet { "When a webhook fails again and again, is disabled, or works again, when deliveries fail for good, and when a client \
+            certificate ends, Bellhop tells you: by the webhook and the mail that are configured (operator_webhook_url, smtp_url)." }
         @if shown.is_empty() {
             (empty("Nothing to tell so far", "No webhook has failed for long, and no delivery for good.", Some(("/dashboard", "Overview"))))
         }

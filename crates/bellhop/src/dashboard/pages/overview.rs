@@ -1,6 +1,6 @@
 //! What is failing and why, what waits, and what happened lately.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -16,6 +16,7 @@ use crate::{
         },
         seen::{Leafed, Names},
     },
+    domain::{authentication::CertificateEnd, operational::OperationalType},
     store::{self, DeliveryFilter, Failing, MOST_FAILING, Stats},
 };
 
@@ -23,6 +24,8 @@ use crate::{
 const LATELY: SignedDuration = SignedDuration::from_hours(24);
 /// Most groups that are shown.
 const MOST_GROUPS: usize = 20;
+/// Newest operational messages that are looked at for certificates that end.
+const LOOKED_AT: u32 = 200;
 /// Newest deliveries that are shown.
 const NEWEST: u32 = 10;
 
@@ -52,6 +55,7 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
     };
     let body = html! {
         @if let Some(stats) = stats { (totals(&stats, now)) }
+        (certificates(&visit).await?)
         section aria-labelledby="failing" {
             h2 #failing { "What is failing" }
             (groups(&visit, &failing, since).await?)
@@ -62,6 +66,44 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
         }
     };
     Ok(Page::new("Overview", "Overview", body))
+}
+
+/// Client certificates that end, among what was told lately. Whoever may see the webhook may see this: it is theirs to renew.
+async fn certificates(visit: &Visit) -> Result<Markup, Wrong> {
+    let page = store::Page {
+        after: None,
+        limit: LOOKED_AT,
+    };
+    let told = visit.store().operational_messages(page).await?;
+    let told = told.iter().filter(|message| {
+        let is_own = visit.only().is_none_or(|own| own == message.application_id);
+        is_own && message.about == OperationalType::CertificateExpiring
+    });
+    let (mut names, mut seen, mut shown) = (Names::default(), HashSet::new(), Vec::new());
+    for message in told {
+        let id = message.webhook_id;
+        if shown.len() == MOST_GROUPS || !seen.insert(id) {
+            continue;
+        }
+        let certificate = names.webhook(visit, id).await?;
+        let certificate = certificate.and_then(|webhook| webhook.client_certificate.clone());
+        // It may have been renewed since.
+        let Some(certificate) = certificate.filter(|it| it.end(visit.now()).is_some()) else {
+            continue;
+        };
+        let is_over = certificate.end(visit.now()) == Some(CertificateEnd::Past);
+        let name = names.of_webhook(visit, id).await?;
+        shown.push(html! {
+            p.notice.bad[is_over].warn[!is_over] {
+                "The client certificate of " a href=(format!("/dashboard/webhooks/{id}")) { (name) }
+                @if is_over { " has expired, " } @else { " expires " }
+                (ago(certificate.not_after, visit.now()))
+                ". A receiver that asks for it refuses one that has expired. Renew it: "
+                code { "PATCH /v1/webhooks/" (id) } " with " code { "ClientCertificate" } "."
+            }
+        });
+    }
+    Ok(html! { @for notice in shown { (notice) } })
 }
 
 fn totals(stats: &Stats, now: Timestamp) -> Markup {

@@ -178,6 +178,7 @@ pub fn fact(write: &Write, written: &Written, before: Option<Before>) -> Option<
             | Write::CreateKey(_)
             | Write::RotateKey { .. }
             | Write::NoteKeyUses(_)
+            | Write::TellCertificate { .. }
             | Write::DeleteKey { .. },
             _,
         ) => None,

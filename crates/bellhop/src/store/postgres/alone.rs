@@ -11,6 +11,7 @@ use super::{
     connection::{Transaction, execute, query_opt, settled},
     counts::{Counts, Writer},
     group::answer_place,
+    operational,
     record::{advance, lock},
     registry, replays, rows, sign_ins,
 };
@@ -170,6 +171,9 @@ impl Alone<'_> {
                 registry::rotate_key(self, *id, *to, at).await.map(alone)
             }
             Write::NoteKeyUses(uses) => registry::note_key_uses(self, uses).await.map(alone),
+            Write::TellCertificate { id } => operational::tell_certificate(self, *id, at)
+                .await
+                .map(alone),
             Write::SignIn(write) => sign_ins::write(self, write, at).await.map(alone),
             Write::Note(_) => Ok(alone(Written::Noted)),
             Write::CreateIntegration { .. } | Write::Command { .. } => {

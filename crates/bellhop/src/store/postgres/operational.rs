@@ -8,9 +8,11 @@ use uuid::Uuid;
 
 use super::{
     Shared, TRIES,
+    alone::{Alone, Stop},
     connect::Failed,
     connection::{Connection, Transaction, execute, query, query_opt, settled},
     read::Select,
+    registry::lock_webhook,
     rows,
 };
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
     id::{IntegrationId, OperationalMessageId, WebhookId},
     store::{
         Attempted, OperationalAttempted, OperationalClaim, OperationalDue, OperationalRequest,
-        Page, StoreError,
+        Page, StoreError, Written,
         sealed::{corrupt, open_url},
     },
 };
@@ -52,6 +54,29 @@ pub async fn attempted(
         }
     }
     Ok(())
+}
+
+/// Tells how near the end of a webhook's client certificate is, unless that was told: by another replica perhaps.
+pub async fn tell_certificate(
+    alone: &mut Alone<'_>,
+    id: WebhookId,
+    at: Timestamp,
+) -> Result<Written, Stop> {
+    let webhook = lock_webhook(alone, id).await?;
+    let certificate = webhook.client_certificate.as_ref();
+    let event =
+        certificate.and_then(|certificate| OperationalEvent::of_certificate(certificate, at));
+    let Some(event) = event else {
+        return Ok(Written::Noted);
+    };
+    let told = "SELECT body FROM operational_messages WHERE webhook_id = $1 AND type = $2";
+    for row in &query(alone.on, told, &[&id.0, &event.about().as_str()]).await? {
+        if event.is_told_by(rows::get(row, 0)?) {
+            return Ok(Written::Noted);
+        }
+    }
+    tell(alone.on, alone.shared, id, &event, at).await?;
+    Ok(Written::Noted)
 }
 
 /// Writes a message, to be sent to each destination.

@@ -321,7 +321,7 @@ async fn write_webhook(alone: &Alone<'_>, webhook: &Webhook, sql: &str) -> Resul
 }
 
 /// Transitions that make deliveries for it hold it as it is: this waits for them, and they for this.
-async fn lock_webhook(alone: &Alone<'_>, id: WebhookId) -> Result<Webhook, Stop> {
+pub async fn lock_webhook(alone: &Alone<'_>, id: WebhookId) -> Result<Webhook, Stop> {
     let sql = format!(
         "SELECT {} FROM webhooks WHERE id = $1 AND deleted_ms IS NULL FOR UPDATE",
         rows::WEBHOOK

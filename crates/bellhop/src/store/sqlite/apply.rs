@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{audit, batch::Batch, health, lifecycle, registry, replays, rows, sign_ins};
+use super::{
+    audit, batch::Batch, health, lifecycle, operational, registry, replays, rows, sign_ins,
+};
 use crate::{
     clock::{from_ms, to_ms},
     domain::{
@@ -60,13 +62,14 @@ impl Apply<'_> {
         &mut self,
         commit: &Commit,
     ) -> Result<(Written, Vec<crate::id::WebhookId>), CommitError> {
-        // The first two say what they make due, the next three make nothing due. All others are rare: what lies ready is read
+        // The first two say what they make due, the others make nothing due. All others are rare: what lies ready is read
         // again after them.
         if !matches!(
             commit.write,
             Write::CreateIntegration { .. }
                 | Write::Command { .. }
                 | Write::NoteKeyUses(_)
+                | Write::TellCertificate { .. }
                 | Write::SignIn(_)
                 | Write::Note(_)
         ) {
@@ -120,6 +123,9 @@ impl Apply<'_> {
             Write::DeleteKey { id } => registry::delete_key(self, *id).map(alone),
             Write::RotateKey { id, to } => registry::rotate_key(self, *id, *to, at).map(alone),
             Write::NoteKeyUses(uses) => registry::note_key_uses(self, uses).map(alone),
+            Write::TellCertificate { id } => {
+                operational::tell_certificate(self, *id, at).map(alone)
+            }
             Write::SignIn(write) => sign_ins::write(self, write, at).map(alone),
             Write::Note(_) => Ok(alone(Written::Noted)),
         }

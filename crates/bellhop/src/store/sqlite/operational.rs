@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
+    apply::Apply,
     batch::Batch,
     read::Select,
+    registry::find_webhook,
     rows,
     values::{text, text_or_null},
 };
@@ -23,8 +25,8 @@ use crate::{
     },
     id::{ApplicationId, DeliveryId, IntegrationId, OperationalMessageId, WebhookId},
     store::{
-        Attempted, OperationalAttempted, OperationalClaim, OperationalDue, OperationalRequest,
-        Page, StoreError,
+        Attempted, CommitError, OperationalAttempted, OperationalClaim, OperationalDue,
+        OperationalRequest, Page, StoreError, Written,
     },
     vault::Vault,
 };
@@ -229,6 +231,48 @@ impl Telling<'_> {
         }
         Ok(over)
     }
+}
+
+/// Tells how near the end of a webhook's client certificate is, unless that was told.
+pub fn tell_certificate(
+    apply: &mut Apply<'_>,
+    id: WebhookId,
+    at: Timestamp,
+) -> Result<Written, CommitError> {
+    let webhook = find_webhook(apply, id)?;
+    let certificate = webhook.client_certificate.as_ref();
+    let event =
+        certificate.and_then(|certificate| OperationalEvent::of_certificate(certificate, at));
+    let Some(event) = event else {
+        return Ok(Written::Noted);
+    };
+    if !was_told(apply.connection, id, &event)? {
+        let mut telling = Telling {
+            connection: apply.connection,
+            vault: apply.vault,
+            batch: apply.batch,
+        };
+        telling.tell(id, &event, at)?;
+    }
+    Ok(Written::Noted)
+}
+
+/// There are few messages, and this is asked seldom.
+fn was_told(
+    connection: &Connection,
+    webhook: WebhookId,
+    event: &OperationalEvent,
+) -> Result<bool, StoreError> {
+    let mut select = connection.prepare_cached(
+        "SELECT body FROM operational_messages WHERE webhook_id = ?1 AND type = ?2",
+    )?;
+    let mut bodies = select.query(params![webhook, event.about().as_str()])?;
+    while let Some(row) = bodies.next()? {
+        if event.is_told_by(&row.get::<_, String>(0)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a window is over: then the writer has something to tell.

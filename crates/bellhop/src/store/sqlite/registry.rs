@@ -331,7 +331,7 @@ fn insert_webhook(
         ])
 }
 
-fn find_webhook(apply: &Apply<'_>, id: WebhookId) -> Result<Webhook, CommitError> {
+pub fn find_webhook(apply: &Apply<'_>, id: WebhookId) -> Result<Webhook, CommitError> {
     let sql = format!(
         "SELECT {} FROM webhooks WHERE id = ?1 AND deleted_ms IS NULL",
         rows::WEBHOOK

@@ -1,6 +1,6 @@
 //! How Bellhop proves itself to receivers: what stands in `Authorization`, and what is shown in the TLS handshake.
 
-mod mutual_tls;
+pub mod mutual_tls;
 mod oauth;
 mod settings;
 

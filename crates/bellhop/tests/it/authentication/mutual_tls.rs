@@ -27,30 +27,36 @@ use tokio_rustls::TlsAcceptor;
 use super::attempt;
 use crate::support::{app::text, sending::Sending};
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+/// An authority of its own.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A request, by the connection that it came over and the certificate that was shown there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Came {
+pub struct Came {
     path: String,
     connection: usize,
-    fingerprint: Option<String>,
+    pub fingerprint: Option<String>,
 }
 
 /// A receiver that asks for a client certificate of the authority.
-struct Server {
+pub struct Server {
     address: SocketAddr,
     came: Arc<Mutex<Vec<Came>>>,
     accepting: JoinHandle<()>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    /// Its certificate, PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
     }
 
     fn roots(&self) -> Arc<RootCertStore> {
@@ -60,7 +66,7 @@ impl Authority {
     }
 
     /// A client's certificate, as a webhook takes it.
-    fn client(&self, name: &str) -> Value {
+    pub fn client(&self, name: &str) -> Value {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
@@ -69,7 +75,7 @@ impl Authority {
     }
 
     /// Asks for a certificate of `clients`; takes connections without one too, unless it must be.
-    async fn serve(
+    pub async fn serve(
         &self,
         clients: &Self,
         is_required: bool,
@@ -140,11 +146,11 @@ impl Server {
         }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
 
-    fn came(&self) -> Vec<Came> {
+    pub fn came(&self) -> Vec<Came> {
         self.came.lock().unwrap().clone()
     }
 }

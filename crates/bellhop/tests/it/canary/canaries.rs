@@ -131,9 +131,11 @@ impl fmt::Display for Seen {
     }
 }
 
-/// How text may be written: as it is, in hex, and in base64, wherever in it the text begins; each in any case.
+/// How text may be written: as it is, in hex, and in base64, wherever in it the text begins; each in any case. If it is hex
+/// itself, as the bytes that it stands for.
 pub fn forms(text: &str) -> Vec<Vec<u8>> {
     let mut forms = vec![text.as_bytes().to_vec(), hex(text.as_bytes()).into_bytes()];
+    forms.extend(bytes_of_hex(text));
     for before in 0..3 {
         let shifted = [&vec![b'.'; before], text.as_bytes()].concat();
         let encoded = STANDARD.encode(&shifted).into_bytes();
@@ -144,7 +146,15 @@ pub fn forms(text: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.iter().map(byte).collect()
+}
+
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

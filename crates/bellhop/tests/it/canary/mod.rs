@@ -2,18 +2,23 @@
 //! errors, pages, a backup. `cargo xtask faults --planted` puts leaks in, one after the other, and this must see each.
 //!
 //! A canary is a secret of which nobody else has the like: an access token, a secret or a header of a webhook, the
-//! query of its URL, an API key. It belongs in the one answer that shows it and in the request that carries it.
+//! query of its URL, what it proves itself with to its receiver, an API key, a link that signs in, the cookie of a session.
+//! It belongs in the one answer that shows it and in the request that carries it.
 
 mod canaries;
+mod credentials;
 mod echo;
 mod mistakes;
 mod platform;
+mod visits;
 
 use std::sync::Arc;
 
 use canaries::{Canaries, Seen};
+use credentials::Certified;
 use echo::Echo;
 use platform::Platform;
+use tempfile::TempDir;
 
 use crate::{
     store::postgres::{TestDatabase, cluster},
@@ -31,9 +36,10 @@ async fn no_canary_is_found_where_it_does_not_belong() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let (mut canaries, mut seen) = (Canaries::default(), Seen::default());
     let echo = Echo::start().await;
-    let operator = canaries.operator_settings(&echo);
+    let certified = Certified::start().await;
+    let operator = operator_settings(&folder, &echo, &certified, &mut canaries);
     let server = Server::start_in(folder.clone(), &settings(&operator, None)).await;
-    let platform = Platform::live(server, echo, &mut canaries, &mut seen).await;
+    let platform = Platform::live(server, echo, &certified, &mut canaries, &mut seen).await;
     seen.put("files while it runs", platform.server.left_behind());
     let backup = folder.path().join("backup.db");
     back_up(&folder.path().join("data/bellhop.db"), &backup);
@@ -52,10 +58,11 @@ async fn no_canary_is_found_where_it_does_not_belong_on_postgresql() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let (mut canaries, mut seen) = (Canaries::default(), Seen::default());
     let echo = Echo::start().await;
-    let operator = canaries.operator_settings(&echo);
+    let certified = Certified::start().await;
+    let operator = operator_settings(&folder, &echo, &certified, &mut canaries);
     let url = database.url();
     let server = Server::start_in(folder.clone(), &settings(&operator, Some(&url))).await;
-    let platform = Platform::live(server, echo, &mut canaries, &mut seen).await;
+    let platform = Platform::live(server, echo, &certified, &mut canaries, &mut seen).await;
     seen.put("rows", rows(&url).await);
     assert!(platform.end().await);
     seen.put_files("files after its end", folder.path());
@@ -80,6 +87,23 @@ fn a_canary_is_found_in_every_form() {
     let mut seen = Seen::default();
     seen.put("log", b"nothing here");
     assert!(seen.find(&canaries).is_empty());
+}
+
+/// The operator's own, and the authority of the receiver that asks for certificates.
+fn operator_settings(
+    folder: &TempDir,
+    echo: &Echo,
+    certified: &Certified,
+    canaries: &mut Canaries,
+) -> Vec<(&'static str, String)> {
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, certified.pem()).unwrap();
+    let mut settings = canaries.operator_settings(echo);
+    settings.push((
+        "BELLHOP_EGRESS_CA_FILE",
+        authority.to_str().unwrap().to_owned(),
+    ));
+    settings
 }
 
 fn settings<'a>(

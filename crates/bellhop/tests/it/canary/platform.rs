@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::{
     canaries::{Canaries, Seen},
+    credentials::{self, Certified},
     echo::Echo,
     mistakes::make_mistakes,
+    visits::visit_everything,
 };
 use crate::support::server::Server;
 
@@ -35,6 +37,8 @@ pub struct Platform {
     echo: Echo,
     applications: Vec<String>,
     webhooks: Vec<String>,
+    /// So many of them, from the first, have something to be sent.
+    busy: usize,
     integrations: Vec<String>,
 }
 
@@ -50,6 +54,7 @@ impl Platform {
     pub async fn live(
         server: Server,
         echo: Echo,
+        certified: &Certified,
         canaries: &mut Canaries,
         seen: &mut Seen,
     ) -> Self {
@@ -58,18 +63,26 @@ impl Platform {
             echo,
             applications: Vec::new(),
             webhooks: Vec::new(),
+            busy: WAYS.len(),
             integrations: Vec::new(),
         };
         platform.connect(canaries, seen).await;
+        platform.prove(certified, canaries, seen).await;
         platform.create(canaries, seen).await;
         platform.command(canaries, seen).await;
         platform.try_and_rotate(canaries, seen).await;
         platform.settle().await;
         platform.send_again(seen).await;
         platform.settle().await;
+        for token in platform.echo.issued() {
+            canaries.add("token of a token endpoint", token);
+        }
+        assert!(certified.was_visited(), "nobody has shown a certificate");
         let (application, webhook) = (&platform.applications[0], &platform.webhooks[0]);
         make_mistakes(&platform.server, application, webhook, canaries, seen).await;
+        visit_everything(&platform.server, application, canaries, seen).await;
         platform.read_everything(seen).await;
+        platform.run_commands(seen);
         platform
     }
 
@@ -99,6 +112,24 @@ impl Platform {
             let answer = self.post("/v1/keys", &key, seen).await;
             let key = answer.secret.unwrap();
             canaries.add("API key", key.strip_prefix("bhk_").unwrap());
+        }
+    }
+
+    /// Webhooks with credentials of their own.
+    async fn prove(&mut self, certified: &Certified, canaries: &mut Canaries, seen: &mut Seen) {
+        let application = self.server.application("Proves itself").await;
+        let path = format!("/v1/applications/{application}/webhooks");
+        for mut webhook in credentials::webhooks(&self.echo, certified, canaries) {
+            webhook["Secret"] = canaries.signing_secret().into();
+            let made = self.post(&path, &webhook, seen).await;
+            self.webhooks.insert(0, made.id);
+            self.busy += 1;
+        }
+        for name in ["One", "Two", "Three", "Four"] {
+            let made = self.server.integration(&application, name).await;
+            let answer = Answer::of(made);
+            self.integrations.push(answer.id.clone());
+            answer.keep("access token", canaries, seen);
         }
     }
 
@@ -187,7 +218,7 @@ impl Platform {
                 return;
             }
             assert!(began.elapsed() < WITHIN, "{waiting}");
-            for id in &self.webhooks[..WAYS.len()] {
+            for id in &self.webhooks[..self.busy] {
                 let path = format!("/v1/webhooks/{id}/resume");
                 self.server.ask(Method::POST, &path, Some(&json!({}))).await;
             }
@@ -278,6 +309,22 @@ impl Platform {
         for delivery in self.read_list("/v1/deliveries", seen).await {
             let path = format!("/v1/deliveries/{}", delivery["Id"].as_str().unwrap());
             seen.put("deliveries", self.text(Method::GET, &path, "").await);
+        }
+    }
+
+    /// What the command line prints of what there is.
+    fn run_commands(&self, seen: &mut Seen) {
+        for command in [
+            &["audit", "export"][..],
+            &["audit", "verify"],
+            &["audit", "head"],
+            &["key", "status"],
+            &["config", "show", "--origin"],
+        ] {
+            let output = self.server.command(command);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{command:?}: {said}");
+            seen.put("commands", [output.stdout, output.stderr].concat());
         }
     }
 

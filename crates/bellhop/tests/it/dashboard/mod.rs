@@ -3,6 +3,7 @@
 mod audit;
 mod auditing;
 mod causes;
+mod certificates;
 mod commands;
 mod forms;
 mod markup;

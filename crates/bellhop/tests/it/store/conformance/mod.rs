@@ -4,6 +4,7 @@ pub mod access;
 pub mod audit_reading;
 pub mod auditing;
 pub mod backfilling;
+pub mod certificates;
 pub mod claiming;
 pub mod erasing;
 pub mod health;
@@ -127,6 +128,10 @@ macro_rules! conformance {
                     a_pause_lasts_as_long_however_often_the_clock_is_set_back,
                     a_circuit_asks_soon,
                     what_waits_for_nobody_is_left_alone,
+                ]
+                certificates: [
+                    the_end_of_a_certificate_is_told_once_at_each_moment,
+                    what_is_valid_or_gone_is_not_told,
                 ]
                 operating: [
                     nothing_is_told_of_what_arrives_or_is_retried,

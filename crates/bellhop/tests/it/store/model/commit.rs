@@ -205,6 +205,7 @@ impl State {
                 }
                 Ok(Written::Noted)
             }
+            Write::TellCertificate { id } => self.tell_certificate(*id, at),
             Write::SignIn(write) => self.write_sign_in(write, at),
             _ => unreachable!("the other writes may make something due"),
         }

@@ -11,12 +11,13 @@ use bellhop::{
     },
     id::{OperationalMessageId, WebhookId},
     store::{
-        Attempted, OperationalAttempted, OperationalClaim, OperationalDue, OperationalRequest, Page,
+        Attempted, CommitError, Noun, OperationalAttempted, OperationalClaim, OperationalDue,
+        OperationalRequest, Page, Written,
     },
 };
 use jiff::Timestamp;
 
-use super::State;
+use super::{State, commit::missing};
 
 impl State {
     /// What the operator learns of an attempt, before it changes anything.
@@ -82,6 +83,27 @@ impl State {
                 .collect(),
         };
         self.operational.insert(message.id, message);
+    }
+
+    pub fn tell_certificate(
+        &mut self,
+        id: WebhookId,
+        at: Timestamp,
+    ) -> Result<Written, CommitError> {
+        let kept = self.webhooks.get(&id).filter(|kept| kept.deleted.is_none());
+        let webhook = &kept.ok_or_else(|| missing(Noun::Webhook, id.0))?.webhook;
+        let certificate = webhook.client_certificate.as_ref();
+        let event = certificate.and_then(|it| OperationalEvent::of_certificate(it, at));
+        if let Some(event) = event {
+            let mut told = self
+                .operational
+                .values()
+                .filter(|told| told.webhook_id == id);
+            if !told.any(|told| event.is_told_by(&told.body)) {
+                self.tell_operator(id, &event, at);
+            }
+        }
+        Ok(Written::Noted)
     }
 
     pub fn operational_due(&mut self, request: &OperationalRequest) -> OperationalDue {
