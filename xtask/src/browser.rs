@@ -48,8 +48,7 @@ pub fn step(offline: bool) -> anyhow::Result<Outcome> {
             ));
         }
     }
-    let built = place::cargo(["build", "--quiet", "--package", "bellhop"]).status()?;
-    if !built.success() {
+    if !place::build()? {
         return Ok(Outcome::Failed("the server could not be built".to_owned()));
     }
     let mut tests = Command::new("node");
@@ -57,7 +56,7 @@ pub fn step(offline: bool) -> anyhow::Result<Outcome> {
         .args(["--test", "--test-concurrency=1", "tests/"])
         .current_dir(&folder);
     tests.env("CHROMIUM", chromium);
-    tests.env("BELLHOP_BINARY", place::target()?.join("debug/bellhop"));
+    tests.env("BELLHOP_BINARY", place::built("bellhop")?);
     Ok(match run::within(&mut tests, TESTS_LIMIT)? {
         Some(status) => run::judge(status, String::new()),
         None => Outcome::Failed(format!(

@@ -28,6 +28,25 @@ pub fn tools() -> anyhow::Result<PathBuf> {
     Ok(target()?.join("tools"))
 }
 
+/// Builds all there is for development, as tests have it. One command for everybody who needs something of it: with fewer
+/// packages, dependencies have fewer features, and all above them is compiled once more.
+pub fn build() -> anyhow::Result<bool> {
+    let arguments = [
+        "build",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+    ];
+    let built = cargo(arguments).status().context("cargo build")?;
+    Ok(built.success())
+}
+
+/// A program that [`build`] has built.
+pub fn built(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(target()?.join("debug").join(name))
+}
+
 /// The cargo that runs this, in the root of the repository.
 pub fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new("cargo");

@@ -115,9 +115,8 @@ fn names() -> Vec<&'static str> {
 }
 
 fn build_battery() -> anyhow::Result<PathBuf> {
-    let built = place::cargo(["build", "--locked", "--package=faults"]).status()?;
-    ensure!(built.success(), "the battery does not build");
-    Ok(place::target()?.join("debug/faults"))
+    ensure!(place::build()?, "the battery does not build");
+    place::built("faults")
 }
 
 /// What git knows of, as it is now.

@@ -56,28 +56,27 @@ pub fn run(options: &Options, summary: &mut Summary) {
     let cluster = cluster(options.offline);
     summary.step("postgresql", || Ok(told(&cluster, options.offline)));
     let cluster = cluster.ok();
+    summary.step("build", || {
+        Ok(if place::build()? {
+            Outcome::Passed(String::new())
+        } else {
+            Outcome::Failed("see above".to_owned())
+        })
+    });
     summary.step("documentation's examples", || {
         let mut command = place::cargo(["test", "--doc", "--workspace"]);
         let (status, results) = run::watched(&mut command, is_result)?;
         Ok(run::judge(status, added_up(&results)))
     });
     summary.step("demo", || {
-        run::plain(&mut place::cargo([
-            "run",
-            "--quiet",
-            "--package",
-            "bellhop",
-            "--",
-            "demo",
-            "--once",
-        ]))
+        run::plain(Command::new(place::built("bellhop")?).args(["demo", "--once"]))
     });
     summary.step("dashboard in a browser", || browser::step(options.offline));
     summary.step("fault battery", || {
         if options.no_faults {
             return Ok(Outcome::Skipped("--no-faults".into()));
         }
-        faults::step()
+        faults::step(options.offline)
     });
     summary.step("tests on postgresql", || {
         let Some(cluster) = &cluster else {
@@ -108,16 +107,18 @@ const ON_BOTH: [&str; 8] = [
 ];
 
 fn on_postgres(nextest: bool) -> Command {
-    let of_bellhop = ["--package", "bellhop", "--test", "it"];
     if nextest {
-        let which = format!("test(/^({})::/)", ON_BOTH.join("|"));
-        let mut command = place::cargo(["nextest", "run"]);
-        command.args(of_bellhop).args(["-E", &which]);
+        let which = format!(
+            "binary_id(bellhop::it) & test(/^({})::/)",
+            ON_BOTH.join("|")
+        );
+        let mut command = place::cargo(["nextest", "run", "--workspace", "-E"]);
+        command.arg(which);
         return command;
     }
-    let mut command = place::cargo(["test", "--no-fail-fast"]);
+    let mut command = place::cargo(["test", "--no-fail-fast", "--package=bellhop", "--test=it"]);
     let which = ON_BOTH.map(|module| format!("{module}::"));
-    command.args(of_bellhop).arg("--").args(which);
+    command.arg("--").args(which);
     command
 }
 
