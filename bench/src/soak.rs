@@ -74,6 +74,7 @@ pub async fn run(options: &RunOptions, place: &TempDir, minutes: u32) -> anyhow:
     let short = [
         ("BELLHOP_DELIVERY_RETENTION_SECONDS", &*kept),
         ("BELLHOP_TOMBSTONE_RETENTION_SECONDS", &*kept),
+        ("BELLHOP_AUDIT_RETENTION_SECONDS", &*kept),
     ];
     let server = Server::start_with(options.program(), &data, &short).await?;
     let platform = Platform::set_up(&server, &sink).await?;

@@ -223,6 +223,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         keep: Keep {
             deliveries: reader.read("delivery_retention_seconds", values::kept)?,
             tombstones: reader.read("tombstone_retention_seconds", values::kept)?,
+            audit: reader.read("audit_retention_seconds", values::kept)?,
         },
         max_in_flight: reader.read("max_in_flight", values::count(1..=65_536))?,
         max_in_flight_per_host: reader.read("max_in_flight_per_host", values::count(1..=65_536))?,

@@ -53,6 +53,9 @@ pub struct SettingFlags {
     /// How long what was deleted is kept; 0 is for ever [default: 34560000].
     #[arg(long, value_name = "SECONDS")]
     tombstone_retention_seconds: Option<String>,
+    /// How long the audit log is kept; 0 is for ever [default: 0].
+    #[arg(long, value_name = "SECONDS")]
+    audit_retention_seconds: Option<String>,
     /// Most requests to receivers at one time [default: 2048].
     #[arg(long, value_name = "COUNT")]
     max_in_flight: Option<String>,
@@ -107,6 +110,7 @@ impl SettingFlags {
                 "tombstone_retention_seconds",
                 &self.tombstone_retention_seconds,
             ),
+            ("audit_retention_seconds", &self.audit_retention_seconds),
             ("max_in_flight", &self.max_in_flight),
             ("max_in_flight_per_host", &self.max_in_flight_per_host),
             ("application_key_rate", &self.application_key_rate),

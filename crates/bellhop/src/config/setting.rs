@@ -10,7 +10,7 @@ pub struct Setting {
 }
 
 /// All of them, in the order in which they are documented and shown.
-pub const SETTINGS: [Setting; 28] = [
+pub const SETTINGS: [Setting; 29] = [
     plain("listen"),
     plain("public_url"),
     plain("trusted_proxies"),
@@ -31,6 +31,7 @@ pub const SETTINGS: [Setting; 28] = [
     plain("erasure_grace_seconds"),
     plain("delivery_retention_seconds"),
     plain("tombstone_retention_seconds"),
+    plain("audit_retention_seconds"),
     plain("max_in_flight"),
     plain("max_in_flight_per_host"),
     plain("application_key_rate"),

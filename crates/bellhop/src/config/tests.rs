@@ -352,13 +352,18 @@ fn a_damaged_secret_is_not_replaced() {
 #[test]
 fn what_is_kept_for_zero_seconds_is_kept_for_ever() {
     let keep = |text: &str| {
-        let flags = ["delivery_retention_seconds", "tombstone_retention_seconds"];
+        let flags = [
+            "delivery_retention_seconds",
+            "tombstone_retention_seconds",
+            "audit_retention_seconds",
+        ];
         let flags = flags.map(|name| (name, text.to_owned())).to_vec();
-        Config::of_flags(flags).map(|config| (config.keep.deliveries, config.keep.tombstones))
+        let config = Config::of_flags(flags);
+        config.map(|Config { keep, .. }| (keep.deliveries, keep.tombstones, keep.audit))
     };
-    assert_eq!(keep("0").unwrap(), (None, None));
+    assert_eq!(keep("0").unwrap(), (None, None, None));
     let minute = Some(Duration::from_mins(1));
-    assert_eq!(keep("60").unwrap(), (minute, minute));
+    assert_eq!(keep("60").unwrap(), (minute, minute, minute));
     let error = keep("-1").unwrap_err().to_string();
     assert!(error.contains("0 is for ever"), "{error}");
 }

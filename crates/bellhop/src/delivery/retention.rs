@@ -17,6 +17,8 @@ pub struct Keep {
     pub deliveries: Option<Duration>,
     /// Integrations and webhooks after they were deleted, and API keys after they have expired.
     pub tombstones: Option<Duration>,
+    /// Entries of the audit log.
+    pub audit: Option<Duration>,
 }
 
 /// Who wants to know what was let go of.
@@ -44,13 +46,15 @@ impl Keep {
             now,
             deliveries: before(self.deliveries),
             tombstones: before(self.tombstones),
+            audit: before(self.audit),
             again,
         }
     }
 
     /// What an earlier purge had to leave is left for a part of this.
-    fn longest(&self) -> Duration {
-        self.deliveries.or(self.tombstones).unwrap_or_default()
+    fn shortest(&self) -> Duration {
+        let kept = [self.deliveries, self.tombstones, self.audit];
+        kept.into_iter().flatten().min().unwrap_or_default()
     }
 }
 
@@ -79,7 +83,7 @@ impl Retention {
     /// One purge. Says whether there is more to do now.
     pub async fn step(&mut self) -> Result<Purged, StoreError> {
         let now = self.clock.now();
-        let again = self.walk.is_due(now, self.keep.longest());
+        let again = self.walk.is_due(now, self.keep.shortest());
         let purged = self.store.purge(self.keep.at(now, again)).await?;
         if again {
             self.walk.began(now);
@@ -120,9 +124,10 @@ mod tests {
         let keep = Keep {
             deliveries: Some(Duration::from_mins(1)),
             tombstones: None,
+            audit: None,
         };
         let purge = keep.at(now, false);
         assert_eq!(purge.deliveries, Timestamp::from_second(999_940).ok());
-        assert_eq!(purge.tombstones, None);
+        assert_eq!((purge.tombstones, purge.audit), (None, None));
     }
 }

@@ -117,6 +117,8 @@ names! {
     EncryptionKeyRotated
     /// Former encryption keys were taken out.
     EncryptionKeysPruned
+    /// The oldest entries of this log went, as configured.
+    AuditLogPurged
     /// A server began to work, in this version.
     ServerStarted
 }

@@ -15,6 +15,9 @@ pub struct Purge {
     /// with its messages, and once no delivery of it is left. A webhook goes once `deliveries` allows its
     /// deliveries to go as well.
     pub tombstones: Option<Timestamp>,
+    /// Entries of the audit log that were linked at this moment or earlier may go; `None`: none may. How far is settled
+    /// only when it begins `again`, and is an entry itself: what is left verifies from there on.
+    pub audit: Option<Timestamp>,
     /// Whether to begin again with the oldest, to find what was old before and was not allowed to go then. Costs
     /// as much as there is of it; without it, a purge goes on where the one before stopped.
     pub again: bool,
@@ -30,7 +33,7 @@ pub struct Purged {
     /// Replays and backfills that had ended.
     pub replays: u64,
     /// Rows of whatever else is kept for a time only: messages of integrations that went, idempotency records, operational
-    /// messages.
+    /// messages, the audit log.
     pub others: u64,
     /// Whether there is more to look at now. A purge does a little at a time, so that nobody waits for it.
     pub has_more: bool,

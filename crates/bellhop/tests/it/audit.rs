@@ -243,7 +243,7 @@ async fn a_database_that_was_touched_ends_with_7_and_says_where() {
     database.execute_batch(touch).unwrap();
     let broken = format!("error: the audit log was changed between position {place} and {place}: ");
     let hint = format!(
-        "hint: positions 1 to {} are as they were written",
+        "hint: positions up to {} are as they were written",
         place - 1
     );
     for arguments in [&["audit", "verify"][..], &["audit", "export"]] {

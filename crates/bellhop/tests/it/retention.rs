@@ -84,6 +84,38 @@ async fn what_was_delivered_is_kept_for_30_days_and_then_not_found() {
     sending.app.stop().await;
 }
 
+/// By default the audit log is kept for ever; with a time of its own what is older goes, and the log says so.
+#[tokio::test]
+async fn the_audit_log_is_kept_as_long_as_it_is_set() {
+    let sending = Sending::start().await;
+    let mut for_ever = retention(&sending);
+    let week = vec![("audit_retention_seconds", (7 * 86_400).to_string())];
+    let mut for_a_week = Retention::new(
+        sending.app.store.clone(),
+        sending.app.clock.clone(),
+        Config::of_flags(week).unwrap().keep,
+        Arc::new(NotCounting),
+    );
+    sending.plain_webhook().await;
+    let id = sending.integration("Front desk").await;
+    sending.command(&id, "disable").await;
+    let path = format!("/v1/audit?SubjectId={id}");
+    let count = async |sending: &Sending| {
+        let listed = sending.app.get(&path).await.expect(200);
+        listed["Items"].as_array().unwrap().len()
+    };
+    sending.app.clock.advance(7 * DAY + ALMOST_A_DAY);
+    purge(&mut for_ever).await;
+    assert_eq!(count(&sending).await, 2);
+    sending.command(&id, "enable").await;
+    purge(&mut for_a_week).await;
+    assert_eq!(count(&sending).await, 1, "what was done just now");
+    let said = sending.app.get("/v1/audit?Action=AuditLogPurged").await;
+    let said = said.expect(200);
+    assert_eq!(said["Items"][0]["Actor"]["Kind"], "System");
+    sending.app.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_held_outlives_every_time() {
     let mut sending = Sending::start().await;

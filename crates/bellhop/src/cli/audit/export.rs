@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{super::style::GOOD, Failure, Place, line::Line, small_runtime};
 use crate::{
     domain::audit::{AuditEntry, Chain},
-    store::audit::{Verifier, Watch},
+    store::audit::{Verified, Verifier, Watch},
 };
 
 /// Print the audit log, oldest first, one JSON object a line, with the hashes that verify it anywhere.
@@ -61,10 +61,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(failed) = exporting.failed {
         return Err(failed.into());
     }
-    let chain = verified??.chain;
+    let Verified { purged, chain, .. } = verified??;
     eprintln!(
         "{GOOD}ok{GOOD:#}    {} of {} entries; the head is {}",
-        exporting.written, chain.position, chain.head
+        exporting.written,
+        chain.position - purged.position,
+        chain.head
     );
     Ok(())
 }
@@ -80,6 +82,10 @@ struct Exporting<W: Write> {
 }
 
 impl<W: Write> Watch for Exporting<W> {
+    fn begins(&mut self, after: Chain) {
+        self.before = after;
+    }
+
     fn entry(&mut self, entry: &AuditEntry, chain: Chain) {
         let is_wanted = self.from_ms.is_none_or(|from| from <= entry.at_ms)
             && self.to_ms.is_none_or(|to| entry.at_ms < to);

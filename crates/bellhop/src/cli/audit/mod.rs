@@ -80,18 +80,23 @@ impl From<StoreError> for Failure {
 
 impl From<Broken> for Failure {
     fn from(broken: Broken) -> Self {
+        let code = match &broken {
+            Broken::PurgedMeanwhile => Code::Other,
+            _ => Code::CheckFailed,
+        };
         let hint = match &broken {
+            Broken::PurgedMeanwhile => "run the same command again".to_owned(),
             Broken::Changed { good: 0, .. } | Broken::Unlinked { good: 0, .. } => {
                 "compare it with an export or a backup that was kept elsewhere".to_owned()
             }
             Broken::Changed { good, .. } | Broken::Unlinked { good, .. } => format!(
-                "positions 1 to {good} are as they were written; compare the rest with an export or a backup that was \
+                "positions up to {good} are as they were written; compare the rest with an export or a backup that was \
                  kept elsewhere"
             ),
             Broken::NoSuchHead { .. } => {
                 "is it from this server's log? If so, what is missing is in an export or a backup from then".to_owned()
             }
         };
-        Self::new(Code::CheckFailed, broken).hint(hint)
+        Self::new(code, broken).hint(hint)
     }
 }

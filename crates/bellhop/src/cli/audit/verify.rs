@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Ok::<_, Failure>(Verifier::new(&*log, args.head).run(&mut ()).await?)
         });
         let verified = verified??;
-        let entries = verified.chain.position;
+        let entries = verified.chain.position - verified.purged.position;
         (Sum { verified, entries }, 0)
     };
     match args.output {
@@ -106,6 +106,13 @@ fn tell(Sum { verified, entries }: &Sum, gaps: u64) -> io::Result<()> {
             "{GOOD}ok{GOOD:#}    the hash that was asked for is that of position {found}"
         )?;
     }
+    if verified.purged.position > 0 {
+        eprintln!(
+            "{HINT}note:{HINT:#} positions 1 to {} have gone, as audit_retention_seconds says; the chain goes on from the \
+             hash {}",
+            verified.purged.position, verified.purged.head
+        );
+    }
     if verified.unlinked > 0 {
         eprintln!(
             "{HINT}note:{HINT:#} the newest {} entries are not linked yet; a server that runs does that within a second \
@@ -124,6 +131,7 @@ fn tell(Sum { verified, entries }: &Sum, gaps: u64) -> io::Result<()> {
 fn document(Sum { verified, entries }: &Sum, gaps: u64) -> io::Result<()> {
     let document = json!({
         "Entries": entries,
+        "PurgedToPosition": verified.purged.position,
         "Position": verified.chain.position,
         "Head": verified.chain.head.to_string(),
         "FromUtc": verified.span.map(|(oldest, _)| line::shown(oldest)),
@@ -168,10 +176,19 @@ fn of_file(path: &Path, head: Option<Digest>) -> Result<(Sum, u64), Failure> {
         (chain, entries) = (after, entries + 1);
     }
     match head {
-        Some(head) if found.is_none() => Err(Broken::NoSuchHead { head, entries }.into()),
+        Some(head) if found.is_none() => {
+            let purged = 0;
+            let missing = Broken::NoSuchHead {
+                head,
+                entries,
+                purged,
+            };
+            Err(missing.into())
+        }
         _ => {
             let unlinked = 0;
             let verified = Verified {
+                purged: Chain::EMPTY,
                 chain,
                 span,
                 unlinked,

@@ -2,6 +2,7 @@
 //! are read.
 
 mod fact;
+mod purge;
 mod verify;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use fact::{Before, Shown, disabled, fact};
+pub use purge::{Search, is_worth_it};
 pub use verify::{Broken, Newest, Verified, Verifier, Watch, verify_newest};
 
 use super::StoreError;
@@ -91,6 +93,9 @@ pub trait AuditLog: std::fmt::Debug + Send + Sync {
 
     /// The newest link.
     async fn newest(&self) -> Result<Option<AuditLink>, StoreError>;
+
+    /// How far the log may have gone: entries up to there may be missing, the chain goes on from its hash.
+    async fn purged(&self) -> Result<Option<AuditLink>, StoreError>;
 
     /// Whether each entry is linked by the transaction that writes it: then none may be without a link.
     fn links_at_once(&self) -> bool;

@@ -15,6 +15,9 @@ const PIECE: u32 = 1000;
 
 /// Sees each entry with its position and its hash, in order.
 pub trait Watch {
+    /// The chain goes on from here: what is before has gone.
+    fn begins(&mut self, _after: Chain) {}
+
     /// The next one.
     fn entry(&mut self, entry: &AuditEntry, chain: Chain);
 
@@ -27,6 +30,9 @@ pub trait Watch {
 /// A chain that holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
+    /// The entries up to here may have gone, as configured; [`Chain::EMPTY`] if none has. What is verified goes on from
+    /// there.
+    pub purged: Chain,
     /// Where it stands after the newest entry.
     pub chain: Chain,
     /// When the oldest and the newest entry were made, in milliseconds since 1970.
@@ -58,12 +64,16 @@ pub enum Broken {
         /// How many there are beyond.
         beyond: u64,
     },
+    /// The oldest entries went while the log was read.
+    PurgedMeanwhile,
     /// The hash that was to be in the chain is not.
     NoSuchHead {
         /// The hash.
         head: Digest,
         /// How many entries there are.
         entries: u64,
+        /// The position up to which entries have gone.
+        purged: u64,
     },
 }
 
@@ -74,6 +84,8 @@ pub struct Verifier<'a> {
     head: Option<Digest>,
     at: AuditKey,
     ahead: std::collections::VecDeque<(AuditKey, AuditEntry)>,
+    /// Where it began.
+    purged: Chain,
     chain: Chain,
     span: Option<(i64, i64)>,
     found: Option<u64>,
@@ -121,6 +133,7 @@ impl<'a> Verifier<'a> {
             head,
             at: AuditKey::default(),
             ahead: std::collections::VecDeque::new(),
+            purged: Chain::EMPTY,
             chain: Chain::EMPTY,
             span: None,
             found: None,
@@ -132,9 +145,17 @@ impl<'a> Verifier<'a> {
         mut self,
         watch: &mut impl Watch,
     ) -> Result<Result<Verified, Broken>, StoreError> {
+        if let Some(purged) = self.log.purged().await? {
+            self.purged = purged.chain;
+            if self.chain.position < purged.chain.position {
+                (self.at, self.chain) = (purged.last, purged.chain);
+                self.look_for_head();
+            }
+            watch.begins(self.chain);
+        }
         let good = loop {
             if let Err(broken) = self.linked(watch).await? {
-                return Ok(Err(broken));
+                return Ok(Err(self.explained(broken).await?));
             }
             let good = self.chain.position;
             // First an entry, then the links: what was written meanwhile has both.
@@ -153,14 +174,27 @@ impl<'a> Verifier<'a> {
         Ok(match (self.head, self.found) {
             (Some(head), None) => Err(Broken::NoSuchHead {
                 head,
-                entries: self.chain.position,
+                entries: self.chain.position - self.purged.position,
+                purged: self.purged.position,
             }),
             _ => Ok(Verified {
+                purged: self.purged,
                 chain: self.chain,
                 span: self.span,
                 unlinked,
                 found: self.found,
             }),
+        })
+    }
+
+    /// What is missing may just have gone.
+    async fn explained(&self, broken: Broken) -> Result<Broken, StoreError> {
+        let purged = self.log.purged().await?;
+        let is_ahead = purged.is_some_and(|purged| purged.chain.position > self.purged.position);
+        Ok(if is_ahead {
+            Broken::PurgedMeanwhile
+        } else {
+            broken
         })
     }
 
@@ -235,10 +269,14 @@ impl<'a> Verifier<'a> {
         self.chain.add(entry);
         let (oldest, newest) = self.span.unwrap_or((entry.at_ms, entry.at_ms));
         self.span = Some((oldest.min(entry.at_ms), newest.max(entry.at_ms)));
+        self.look_for_head();
+        watch.entry(entry, self.chain);
+    }
+
+    fn look_for_head(&mut self) {
         if self.head == Some(self.chain.head) {
             self.found = Some(self.chain.position);
         }
-        watch.entry(entry, self.chain);
     }
 }
 
@@ -274,11 +312,27 @@ impl fmt::Display for Broken {
                 f,
                 "behind position {good} there are {beyond} entries that Bellhop has not written: they are in no link"
             ),
-            Self::NoSuchHead { head, entries } => write!(
-                f,
-                "none of the {entries} entries has the hash {head}: the log was cut or rewritten, or the hash is that of \
-                 another log"
+            Self::PurgedMeanwhile => f.write_str(
+                "the oldest entries of the audit log went while it was read, as audit_retention_seconds says",
             ),
+            Self::NoSuchHead {
+                head,
+                entries,
+                purged,
+            } => {
+                write!(
+                    f,
+                    "none of the {entries} entries has the hash {head}: the log was cut or rewritten, or the hash is that of \
+                     another log"
+                )?;
+                match purged {
+                    0 => Ok(()),
+                    _ => write!(
+                        f,
+                        ", or of an entry up to position {purged}: these have gone, as audit_retention_seconds says"
+                    ),
+                }
+            }
         }
     }
 }

@@ -302,6 +302,18 @@ pub const TABLES: &[Table] = &[
             bytes("hash"),
         ],
     ),
+    Table::of(
+        "audit_purged",
+        1,
+        &[
+            small("number"),
+            number("position"),
+            number("last_xact").found("0"),
+            id("last_id"),
+            number("at_ms"),
+            bytes("hash"),
+        ],
+    ),
 ];
 
 /// Tables of either side that are not copied, each with its reason.

@@ -9,7 +9,7 @@ use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{
-    Address, READ, Shared,
+    Address, READ, Shared, audit_purge,
     connect::Failed,
     connection::{Ask, Connection, Connections, Transaction, execute, query, query_opt, settled},
     rows, schema,
@@ -213,7 +213,7 @@ pub async fn link(shared: &Shared, now: Timestamp) -> Result<AuditLinked, Failed
     .await
 }
 
-async fn newest_link(on: &impl Ask) -> Result<Option<AuditLink>, Failed> {
+pub(super) async fn newest_link(on: &impl Ask) -> Result<Option<AuditLink>, Failed> {
     let sql = "SELECT position, last_xact, last_id, at_ms, hash FROM audit_links ORDER BY position DESC LIMIT 1";
     let found = query_opt(on, sql, &[]).await?;
     Ok(found.as_ref().map(a_link).transpose()?)
@@ -311,7 +311,7 @@ fn a_key(row: &Row, column: usize) -> Result<AuditKey, StoreError> {
     })
 }
 
-fn a_link(row: &Row) -> Result<AuditLink, StoreError> {
+pub(super) fn a_link(row: &Row) -> Result<AuditLink, StoreError> {
     Ok(AuditLink {
         chain: Chain {
             position: rows::number(row, 0)?,
@@ -404,6 +404,10 @@ impl AuditLog for PostgresAuditLog {
 
     async fn newest(&self) -> Result<Option<AuditLink>, StoreError> {
         self.read(async |on| newest_link(on).await).await
+    }
+
+    async fn purged(&self) -> Result<Option<AuditLink>, StoreError> {
+        self.read(async |on| audit_purge::purged(on).await).await
     }
 
     fn links_at_once(&self) -> bool {

@@ -51,6 +51,7 @@ use crate::{
 mod alone;
 mod at_once;
 mod audit;
+mod audit_purge;
 mod backfill;
 mod claims;
 pub(super) mod connect;

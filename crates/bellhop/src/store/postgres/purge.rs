@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Shared,
+    Shared, audit_purge,
     connect::Failed,
     connection::{Transaction, execute, query, query_opt, settled},
     counts::{Counts, Writer},
@@ -67,6 +67,9 @@ pub async fn purge(shared: &Shared, what: &Purge) -> Result<Purged, Failed> {
             transaction.rollback().await?;
             return Ok(Purged::default());
         }
+        if let Some(until) = what.audit.filter(|_| what.again) {
+            audit_purge::settle(&transaction, shared, until, what.now).await?;
+        }
         let mut slice = Slice {
             on: &transaction,
             walks: &mut walks,
@@ -112,6 +115,9 @@ impl Slice<'_> {
             self.deliveries(until).await?;
             self.replays(until).await?;
         }
+        if what.audit.is_some() {
+            self.audit().await?;
+        }
         // Tombstones after all deliveries that may go: one that still has a delivery is left behind.
         if let Some(until) = what.tombstones.filter(|_| !self.is_full) {
             self.integrations(until).await?;
@@ -149,6 +155,30 @@ impl Slice<'_> {
         let n = execute(self.on, sql, &[&until_ms, &SLICE]).await?;
         self.is_full |= n == SLICE as u64;
         Ok(n)
+    }
+
+    /// Up to where the log may go.
+    async fn audit(&mut self) -> Result<(), Failed> {
+        let Some(gone) = audit_purge::purged(self.on).await? else {
+            return Ok(());
+        };
+        let entries = execute(
+            self.on,
+            "DELETE FROM audit_entries WHERE (xact, id) IN (SELECT xact, id FROM audit_entries \
+             WHERE (xact, id) <= ($1, $2) ORDER BY xact, id LIMIT $3)",
+            &[&(gone.last.group as i64), &gone.last.id, &SLICE],
+        )
+        .await?;
+        let links = execute(
+            self.on,
+            "DELETE FROM audit_links WHERE position IN \
+             (SELECT position FROM audit_links WHERE position < $1 ORDER BY position LIMIT $2)",
+            &[&(gone.chain.position as i64), &SLICE],
+        )
+        .await?;
+        self.is_full |= entries.max(links) == SLICE as u64;
+        self.purged.others += entries + links;
+        Ok(())
     }
 
     /// Whatever came of them: what could not be sent in all that time is no news.

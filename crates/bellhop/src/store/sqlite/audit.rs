@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{
+    audit_purge,
     batch::Batch,
     read::{first_id_at, id_bound_after},
     schema,
@@ -210,7 +211,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
     })
 }
 
-fn link(row: &Row<'_>) -> rusqlite::Result<AuditLink> {
+pub(super) fn link(row: &Row<'_>) -> rusqlite::Result<AuditLink> {
     Ok(AuditLink {
         chain: Chain {
             position: row.get(0)?,
@@ -279,6 +280,10 @@ impl AuditLog for SqliteAuditLog {
             "SELECT position, last_id, at_ms, hash FROM audit_links ORDER BY position DESC LIMIT 1";
         let found = self.connection().query_row(newest, [], link).optional()?;
         Ok(found)
+    }
+
+    async fn purged(&self) -> Result<Option<AuditLink>, StoreError> {
+        Ok(audit_purge::purged(&self.connection())?)
     }
 
     fn links_at_once(&self) -> bool {

@@ -43,6 +43,7 @@ use crate::{
 mod ahead;
 mod apply;
 mod audit;
+mod audit_purge;
 mod backfill;
 mod batch;
 mod claims;

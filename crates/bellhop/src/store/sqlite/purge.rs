@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::{batch::Batch, erasure, read::first_id_at, values::text};
+use super::{audit_purge, batch::Batch, erasure, read::first_id_at, values::text};
 use crate::vault::RingKeyId;
 use crate::{
     clock::to_ms,
@@ -63,6 +63,9 @@ pub fn purge(connection: &Connection, batch: &mut Batch, what: &Purge) -> rusqli
             ..Walks::default()
         };
     }
+    if let Some(until) = what.audit.filter(|_| what.again) {
+        audit_purge::settle(connection, batch, until, what.now)?;
+    }
     let mut purged = Purged::default();
     let mut looked_at = 0;
     loop {
@@ -113,6 +116,9 @@ impl Slice<'_> {
             self.deliveries(until)?;
             self.replays(until)?;
         }
+        if what.audit.is_some() {
+            self.audit()?;
+        }
         // Tombstones after all deliveries that may go: one that still has a delivery is left behind.
         if let Some(until) = what.tombstones.filter(|_| !self.is_full) {
             self.integrations(until)?;
@@ -147,6 +153,24 @@ impl Slice<'_> {
             params![to_ms(now), SLICE],
         )?;
         self.purged.others += n;
+        Ok(())
+    }
+
+    /// Up to where the log may go.
+    fn audit(&mut self) -> rusqlite::Result<()> {
+        let Some(gone) = audit_purge::purged(self.connection)? else {
+            return Ok(());
+        };
+        let (entries, _) = self.execute_some(
+            "DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE id <= ?1 ORDER BY id LIMIT ?2)",
+            params![gone.last.id.as_bytes(), SLICE],
+        )?;
+        let (links, _) = self.execute_some(
+            "DELETE FROM audit_links WHERE position IN \
+             (SELECT position FROM audit_links WHERE position < ?1 ORDER BY position LIMIT ?2)",
+            params![gone.chain.position, SLICE],
+        )?;
+        self.purged.others += entries + links;
         Ok(())
     }
 

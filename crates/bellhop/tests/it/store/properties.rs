@@ -331,6 +331,7 @@ impl<D: Database> Pair<D> {
             now,
             deliveries: before,
             tombstones: before,
+            audit: None,
             again: true,
         };
         let ours = self.database.store();

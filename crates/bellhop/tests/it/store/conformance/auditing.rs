@@ -229,6 +229,7 @@ pub async fn each_change_leaves_one_entry<D: Database>(world: World<D>) {
         A::KeysRefused,
         A::EncryptionKeyRotated,
         A::EncryptionKeysPruned,
+        A::AuditLogPurged,
         A::ServerStarted,
     ] {
         expect(note(action), action).await;

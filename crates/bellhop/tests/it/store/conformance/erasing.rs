@@ -284,6 +284,7 @@ pub async fn what_was_purged_first_goes_as_well<D: Database>(world: World<D>) {
         now: world.now(),
         deliveries: Some(world.now()),
         tombstones: None,
+        audit: None,
         again: true,
     };
     assert_eq!(world.store().purge(purge).await.unwrap().deliveries, 1);

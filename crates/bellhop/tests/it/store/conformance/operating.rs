@@ -367,6 +367,7 @@ pub async fn old_operational_messages_go_whatever_came_of_them<D: Database>(worl
         now: world.now(),
         deliveries: Some(old),
         tombstones: None,
+        audit: None,
         again: true,
     };
     world.store().purge(what).await.unwrap();

@@ -32,6 +32,7 @@ fn old<D: Database>(world: &World<D>, again: bool) -> Purge {
         now: world.now(),
         deliveries: before,
         tombstones: before,
+        audit: None,
         again,
     }
 }

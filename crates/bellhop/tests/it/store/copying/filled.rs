@@ -108,6 +108,7 @@ async fn old_lane(world: &World<Sqlite>) {
         now: world.now(),
         deliveries: before,
         tombstones: before,
+        audit: before,
         again: true,
     };
     assert_eq!(world.store().purge(purge).await.unwrap().deliveries, 1);
