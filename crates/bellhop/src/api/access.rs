@@ -44,7 +44,7 @@ operations! {
         CreateWebhook ListApplicationWebhooks ListWebhooks GetWebhook UpdateWebhook DeleteWebhook
         PauseWebhook ResumeWebhook TestWebhook RotateSecret BackfillWebhook
         GetIntegration ListIntegrations ListMessages
-        ListDeliveries GetDelivery ReplayDelivery DiscardDelivery StreamEvents
+        ListDeliveries GetDelivery ReplayDelivery DiscardDelivery RevealDelivery StreamEvents
         StartReplay ListReplays GetReplay PauseReplay ResumeReplay CancelReplay;
     Introspection:
         IntrospectAccessToken;

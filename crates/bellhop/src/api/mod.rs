@@ -59,7 +59,7 @@ mod replay_objects;
 mod replay_token;
 mod replays;
 mod reply;
-
+mod reveal;
 mod routes;
 mod serve;
 mod state;
@@ -92,12 +92,42 @@ pub trait JudgeUrl: Send + Sync + fmt::Debug {
     fn judge(&self, url: &str) -> Result<String, String>;
 }
 
-/// Sends test messages: outside every lane, recorded nowhere.
+/// Sends test messages: outside every lane, recorded nowhere. Signs what others send.
 #[async_trait]
 pub trait TestSender: Send + Sync + fmt::Debug {
-    /// Sends one test message to the webhook. Comes back when the attempt has ended, or after `wait`
+    /// Sends one test message of this action to the webhook. Comes back when the attempt has ended, or after `wait`
     /// without its outcome.
-    async fn send_test(&self, webhook: &Webhook, wait: Duration) -> TestResult;
+    async fn send_test(&self, webhook: &Webhook, action: Action, wait: Duration) -> TestResult;
+
+    /// Makes one, and does not send it.
+    fn make_test(&self, webhook: &Webhook, action: Action) -> Unsent;
+
+    /// The headers with which a message would be sent to the webhook now, signature included, without any that the webhook
+    /// proves itself with. `None` if its secrets were retired this moment.
+    fn sign(&self, webhook: &Webhook, message: &Unsent) -> Option<Vec<(String, String)>>;
+}
+
+/// A message that this server does not send.
+#[derive(Clone)]
+pub struct Unsent {
+    /// Its id.
+    pub message_id: MessageId,
+    /// What happened.
+    pub action: Action,
+    /// Its position; 0 for a test message.
+    pub sequence: u64,
+    /// The one before it in its lane.
+    pub previous: u64,
+    /// Which attempt it is made to be.
+    pub number: u32,
+    /// Its exact bytes. They may carry an access token.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{} bytes]", self.message_id, self.body.len())
+    }
 }
 
 /// Stops signing with what was replaced.

@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use super::{
     ApiError, Reply, applications, audit, deliveries, delivery_commands, enterprises, error,
     events, integration_commands, integrations, introspect, keys, messages, openapi_limits,
-    openapi_messages, operational_messages, probes, public_keys, replays, routes, state::ApiState,
-    webhook_commands, webhooks,
+    openapi_messages, operational_messages, probes, public_keys, replays, reveal, routes,
+    state::ApiState, webhook_commands, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -56,6 +56,7 @@ use super::{
         deliveries::get,
         delivery_commands::replay,
         delivery_commands::discard,
+        reveal::reveal,
         events::stream,
         replays::start,
         replays::list,

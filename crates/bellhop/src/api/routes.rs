@@ -16,7 +16,7 @@ use super::{
     deliveries, delivery_commands, docs, enterprises,
     error::ApiError,
     events, integration_commands as commands, integrations, introspect, keys, messages, openapi,
-    operational_messages, probes, public_keys, replays,
+    operational_messages, probes, public_keys, replays, reveal,
     serve::{endpoint, public, refuse, streaming},
     state::ApiState,
     webhook_commands, webhooks,
@@ -86,6 +86,8 @@ routes! {
     endpoint GetDelivery            GET    "/v1/deliveries/{Id}"                deliveries::get;
     endpoint ReplayDelivery         POST   "/v1/deliveries/{Id}/replay"         delivery_commands::replay;
     endpoint DiscardDelivery        POST   "/v1/deliveries/{Id}/discard"        delivery_commands::discard;
+
+    endpoint RevealDelivery         POST   "/v1/deliveries/{Id}/reveal"         reveal::reveal;
 
     streaming StreamEvents          GET    "/v1/events"                         events::stream;
 

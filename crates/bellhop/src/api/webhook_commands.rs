@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellhop_webhook::Action;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,6 +11,8 @@ use super::{
     ApiError, Call, Reply,
     attempts::{AttemptObject, SentTo},
     checks::Checks,
+    code::Code,
+    objects::Headers,
     overlap::overlap,
     webhook_settings::check_secret,
     webhook_signatures::{check_use, main_kind},
@@ -64,6 +67,21 @@ pub struct TestWebhook {
     /// Whether the newest secret alone signs, also while former ones overlap: so a receiver shows that it has it. False
     /// unless given.
     newest_secret_only: Option<bool>,
+    /// Of which action, of the webhook's profile; `IntegrationEnabled` unless given.
+    action: Option<String>,
+    /// Only make it and sign it: the answer has it, and nothing is sent. False unless given.
+    dry_run: Option<bool>,
+}
+
+/// A test message as it would be sent now.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct SignedTest {
+    /// The headers, without what the webhook proves itself with.
+    #[schema(value_type = std::collections::HashMap<String, String>)]
+    headers: Headers,
+    /// The exact bytes.
+    body: String,
 }
 
 /// A test message that was sent.
@@ -74,6 +92,9 @@ pub struct TestedWebhook {
     message_id: String,
     /// What came of it; null if it has not ended within the time that `Prefer: wait` names.
     attempt: Option<AttemptObject>,
+    /// What would be sent, of a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<SignedTest>,
 }
 
 /// Holds a webhook: what happens meanwhile is kept and sent later, in order.
@@ -107,15 +128,27 @@ pub async fn resume(call: Call) -> Result<Reply, ApiError> {
     responses((status = 200, description = "What came of it.", body = TestedWebhook),
         (status = 202, description = "It is on its way.", body = TestedWebhook)))]
 pub async fn test(call: Call) -> Result<Reply, ApiError> {
-    let (body, checks) = call.read::<TestWebhook>()?;
-    checks.finish()?;
+    let (body, mut checks) = call.read::<TestWebhook>()?;
     let mut webhook = find(&call).await?;
+    let action = body.action.as_deref();
+    let action = action.map_or(Action::IntegrationEnabled, |text| {
+        let of_profile = Action::ALL.into_iter();
+        let of_profile = of_profile.filter(|action| action.in_profile(webhook.profile));
+        let known: Vec<_> = of_profile.map(|action| (action.as_str(), action)).collect();
+        let found = checks.one_of("/Action", text, &known);
+        found.unwrap_or(Action::IntegrationEnabled)
+    });
+    checks.finish()?;
     if body.newest_secret_only == Some(true) {
         // The newest of each kind.
         webhook.secrets.retain(|secret| secret.expires.is_none());
     }
+    if body.dry_run == Some(true) {
+        return signed_test(&call, &webhook, action);
+    }
     let wait = call.wait().unwrap_or(TEST_WAIT);
-    let tested = call.api.options.test_sender.send_test(&webhook, wait).await;
+    let sender = &call.api.options.test_sender;
+    let tested = sender.send_test(&webhook, action, wait).await;
     let sent = SentTo::test(&webhook, &tested);
     let status = if tested.attempt.is_some() {
         StatusCode::OK
@@ -127,8 +160,27 @@ pub async fn test(call: Call) -> Result<Reply, ApiError> {
         attempt: tested
             .attempt
             .map(|attempt| AttemptObject::new(attempt, &sent)),
+        signed: None,
     };
     Ok(Reply::json(status, &document))
+}
+
+/// A test message that somebody else sends. It is about nothing that exists, so that nothing in it is a secret.
+fn signed_test(call: &Call, webhook: &Webhook, action: Action) -> Result<Reply, ApiError> {
+    let sender = &call.api.options.test_sender;
+    let message = sender.make_test(webhook, action);
+    let headers = sender.sign(webhook, &message).ok_or_else(|| {
+        let detail = "The webhook's secret was rotated this moment. Ask again.";
+        ApiError::new(Code::Unavailable, detail).with_retry_after(1)
+    })?;
+    Ok(Reply::ok(&TestedWebhook {
+        message_id: message.message_id.to_string(),
+        attempt: None,
+        signed: Some(SignedTest {
+            headers: Headers(headers),
+            body: String::from_utf8_lossy(&message.body).into_owned(),
+        }),
+    }))
 }
 
 /// Gives a webhook another secret, shown once, or another key pair, of which only the public key is. The former ones of

@@ -359,7 +359,8 @@ fn sender(egress: &Egress, policy: Arc<EgressPolicy>) -> anyhow::Result<Sender> 
     }))
 }
 
-fn roots(ca_file: Option<&Path>) -> anyhow::Result<Roots> {
+/// Whose certificates are trusted: what this machine trusts, and the authorities in this file.
+pub fn roots(ca_file: Option<&Path>) -> anyhow::Result<Roots> {
     use rustls::pki_types::{CertificateDer, pem::PemObject};
     let Some(path) = ca_file else {
         return Ok(Roots::System);

@@ -3,11 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bellhop_webhook::{Integration, IntegrationChanged, Message, MessageId};
+use bellhop_webhook::{
+    AccessTokenText, Action, Enterprise, Integration, IntegrationApiKeyCreated, IntegrationChanged,
+    IntegrationCreated, IntegrationDeleted, Message, MessageId, UtcSecond,
+};
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::{
-    api::{TestResult, TestSender},
+    api::{TestResult, TestSender, Unsent},
     delivery::{
         attempt::{Attempts, Outgoing},
         egress::EgressPolicy,
@@ -17,6 +21,9 @@ use crate::{
     random::{SharedRandom, bytes},
 };
 
+/// Has the form of an access token and opens nothing: no integration has this id.
+const NO_TOKEN: &str = "00000000000000000000000000000000-0000000000000000000000000000000";
+
 /// Sends test messages with what sends the others.
 #[derive(Debug)]
 pub struct WebhookTest {
@@ -25,22 +32,32 @@ pub struct WebhookTest {
     pub random: SharedRandom,
 }
 
-#[async_trait]
-impl TestSender for WebhookTest {
-    async fn send_test(&self, webhook: &Webhook, wait: Duration) -> TestResult {
-        let message_id = MessageId::test(bytes(&*self.random));
-        let message = sample();
-        let (action, body) = (message.action(), Bytes::from(message.to_bytes()));
-        let outgoing = Outgoing {
-            message_id: message_id.to_string(),
-            action,
-            sequence: 0,
-            previous: 0,
+impl WebhookTest {
+    fn outgoing(message: &Unsent) -> Outgoing {
+        let mut outgoing = Outgoing {
+            message_id: message.message_id.to_string(),
+            action: message.action,
+            sequence: message.sequence,
+            previous: message.previous,
             number: 1,
             is_replay: false,
-            body: body.clone(),
+            body: message.body.clone(),
         };
-        let prepared = Prepared::new(webhook, &self.policy, self.attempts.clock.now());
+        outgoing.number = message.number;
+        outgoing
+    }
+
+    fn prepared(&self, webhook: &Webhook) -> Prepared {
+        Prepared::new(webhook, &self.policy, self.attempts.clock.now())
+    }
+}
+
+#[async_trait]
+impl TestSender for WebhookTest {
+    async fn send_test(&self, webhook: &Webhook, action: Action, wait: Duration) -> TestResult {
+        let message = self.make_test(webhook, action);
+        let outgoing = Self::outgoing(&message);
+        let prepared = self.prepared(webhook);
         let attempts = self.attempts.clone();
         // Sent to its end even if nobody waits so long: a receiver does not see a request cut off.
         let sent = tokio::spawn(async move {
@@ -53,19 +70,72 @@ impl TestSender for WebhookTest {
             .and_then(Result::ok)
             .flatten();
         TestResult {
-            message_id,
+            message_id: message.message_id,
             action,
-            body,
+            body: message.body,
             attempt,
         }
     }
+
+    fn make_test(&self, _webhook: &Webhook, action: Action) -> Unsent {
+        let now = UtcSecond::from(self.attempts.clock.now());
+        Unsent {
+            message_id: MessageId::test(bytes(&*self.random)),
+            action,
+            sequence: 0,
+            previous: 0,
+            number: 1,
+            body: Bytes::from(sample(action, now).to_bytes()),
+        }
+    }
+
+    fn sign(&self, webhook: &Webhook, message: &Unsent) -> Option<Vec<(String, String)>> {
+        let outgoing = Self::outgoing(message);
+        let headers = self
+            .attempts
+            .headers_of(&outgoing, &self.prepared(webhook))?;
+        let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)));
+        Some(headers.collect())
+    }
 }
 
-/// A message as the contract has it, about an integration that does not exist. Carries no token.
-fn sample() -> Message {
-    let id = uuid::Uuid::nil();
+/// A message as the contract has it, about an integration that does not exist. Its token opens nothing.
+fn sample(action: Action, now: UtcSecond) -> Message {
+    let id = Uuid::nil();
     let name = "Test message".to_owned();
-    Message::IntegrationEnabled(IntegrationChanged {
-        integration: Integration { id, name },
-    })
+    let integration = Integration { id, name };
+    let changed = IntegrationChanged {
+        integration: integration.clone(),
+    };
+    match action {
+        Action::IntegrationCreated => Message::IntegrationCreated(IntegrationCreated {
+            enterprise: Enterprise {
+                id,
+                name: "Test enterprise".to_owned(),
+            },
+            service: None,
+            requestor: None,
+            access_token: AccessTokenText::new(NO_TOKEN),
+            created_utc: now,
+            is_enabled: true,
+            integration,
+        }),
+        Action::IntegrationEnabled => Message::IntegrationEnabled(changed),
+        Action::IntegrationDisabled => Message::IntegrationDisabled(changed),
+        Action::IntegrationCanceled => Message::IntegrationCanceled(changed),
+        Action::IntegrationReinstated => Message::IntegrationReinstated(changed),
+        Action::IntegrationDeleted => Message::IntegrationDeleted(IntegrationDeleted {
+            deleted_utc: now,
+            integration,
+        }),
+        Action::IntegrationApiKeyCreated => {
+            Message::IntegrationApiKeyCreated(IntegrationApiKeyCreated {
+                integration,
+                api_key: AccessTokenText::new(NO_TOKEN),
+            })
+        }
+    }
 }

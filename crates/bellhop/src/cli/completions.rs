@@ -40,13 +40,23 @@ pub fn man() -> Result<(), Failure> {
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    sections(&mut page, &command, "")?;
+    Ok(io::stdout().write_all(&page)?)
+}
+
+/// A section for each command, and for each command of it.
+fn sections(page: &mut Vec<u8>, command: &clap::Command, before: &str) -> io::Result<()> {
     for part in command.get_subcommands() {
-        let title = part.get_name().to_uppercase();
+        if part.get_name() == "help" {
+            continue;
+        }
+        let title = format!("{before}{}", part.get_name().to_uppercase());
         writeln!(page, ".SH \"COMMAND {title}\"")?;
         let man = clap_mangen::Man::new(part.clone());
-        man.render_synopsis_section(&mut page)?;
-        man.render_description_section(&mut page)?;
-        man.render_options_section(&mut page)?;
+        man.render_synopsis_section(page)?;
+        man.render_description_section(page)?;
+        man.render_options_section(page)?;
+        sections(page, part, &format!("{title} "))?;
     }
-    Ok(io::stdout().write_all(&page)?)
+    Ok(())
 }

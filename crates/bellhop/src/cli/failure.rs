@@ -82,6 +82,11 @@ impl Failure {
         self
     }
 
+    /// Whether it is of this kind.
+    pub fn has(&self, code: Code) -> bool {
+        self.code == code
+    }
+
     /// Prints it on stderr and gives the code for `main` to return.
     pub fn report(&self) -> ExitCode {
         if let Some(cause) = &self.cause {
@@ -91,6 +96,12 @@ impl Failure {
             eprintln!("{HINT}hint:{HINT:#} {hint}");
         }
         ExitCode::from(self.code as u8)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.cause.as_deref().unwrap_or_default())
     }
 }
 

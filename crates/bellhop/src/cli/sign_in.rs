@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let key = config.open_secrets(&SystemRandom)?.operator_key;
     let server = urls(config.listen).swap_remove(0);
-    let client = Client::new(&server, key);
+    let client = Client::new(&server, key)?;
     let nothing = serde_json::json!({});
     let asked = client.post("/dashboard/links", &nothing);
     let link: Link = small_runtime()?.block_on(asked)?;

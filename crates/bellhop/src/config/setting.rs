@@ -43,8 +43,11 @@ pub const SETTINGS: [Setting; 29] = [
 ];
 
 /// Variables that begin with `BELLHOP_` and are no settings of the server.
-pub const OTHER_VARIABLES: [&str; 3] = [
+pub const OTHER_VARIABLES: [&str; 6] = [
+    "BELLHOP_API_KEY",
+    "BELLHOP_API_KEY_FILE",
     "BELLHOP_CONFIG",
+    "BELLHOP_SERVER",
     "BELLHOP_WEBHOOK_SECRET",
     "BELLHOP_WEBHOOK_SECRET_FILE",
 ];

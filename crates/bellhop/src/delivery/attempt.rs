@@ -156,6 +156,30 @@ impl Attempts {
         })
     }
 
+    /// The headers with which it would be sent now. Without what the webhook proves itself with, and without a signature
+    /// of the request as a whole, which is of one URL. `None` as in [`Attempts::send`].
+    pub fn headers_of(&self, outgoing: &Outgoing, webhook: &Prepared) -> Option<HeaderMap> {
+        let timestamp = self.clock.now().as_second();
+        let sign = || {
+            let (id, body) = (&outgoing.message_id, &outgoing.body);
+            webhook.signer.sign(id, timestamp, body)
+        };
+        let signature = self.retired.sign(webhook.id, webhook.revision, sign)?;
+        let trace = traceparent(&*self.random);
+        let all = headers(outgoing, webhook, timestamp, &signature, &trace);
+        let is_ours = |name: &HeaderName| {
+            let name = name.as_str();
+            name.starts_with("webhook-")
+                || name.starts_with("bellhop-")
+                || ["content-type", "user-agent", "traceparent"].contains(&name)
+        };
+        let ours = all.iter().filter(|(name, _)| is_ours(name));
+        Some(
+            ours.map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
+    }
+
     /// Sends once. Answers with the attempt and how long the receiver asked to wait; `None` if nothing was sent because
     /// the webhook's secrets were retired after it was made ready.
     pub async fn send(

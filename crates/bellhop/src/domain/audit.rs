@@ -85,6 +85,8 @@ names! {
     DeliveryReplayed
     /// A delivery was given up.
     DeliveryDiscarded
+    /// A delivery was shown as it is sent, access token included.
+    DeliveryRevealed
     /// Many are sent again.
     ReplayStarted
     /// A webhook is given the history.

@@ -199,3 +199,34 @@ fn receive_prints_what_arrives_as_json() {
         "9E5E84E9974D4F169662AB2200F27CB1-*******************************"
     );
 }
+
+#[test]
+fn the_manual_and_the_completions_have_every_command() {
+    let page = bellhop().arg("man").output().unwrap();
+    let page = String::from_utf8(page.stdout).unwrap();
+    let script = bellhop().args(["completions", "bash"]).output().unwrap();
+    let script = String::from_utf8(script.stdout).unwrap();
+    for command in [
+        "tail",
+        "listen",
+        "trigger",
+        "replay",
+        "doctor",
+        "webhook rotate-secret",
+        "integration messages",
+        "api-key create",
+        "backup restore",
+        "delivery discard",
+        "enterprise list",
+        "application update",
+        "replay cancel",
+        "audit verify",
+    ] {
+        assert!(
+            page.contains(&format!("COMMAND {}", command.to_uppercase())),
+            "{command}"
+        );
+        let word = command.rsplit(' ').next().unwrap();
+        assert!(script.contains(word), "{command}");
+    }
+}

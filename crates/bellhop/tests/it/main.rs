@@ -6,6 +6,8 @@ mod audit;
 mod authentication;
 mod canary;
 mod cli;
+mod cli_backup;
+mod cli_remote;
 mod crash;
 mod dashboard;
 mod delivery;

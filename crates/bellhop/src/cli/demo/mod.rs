@@ -223,7 +223,7 @@ impl Stage {
         let now = SystemClock.now();
         let enterprise: EnterpriseId = ids.next(now);
         let url = format!("http://{}/webhooks", receiver.address());
-        let client = Client::new(&base, key.clone());
+        let client = Client::new(&base, key.clone())?;
         let (platform, verifier) = Platform::set_up(client, enterprise.0, &url).await?;
         receiver.verify_with(verifier);
         let sample = |name| Sample {

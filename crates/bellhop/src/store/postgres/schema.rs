@@ -95,6 +95,11 @@ pub async fn check_vault(on: &impl Ask, vault: &Vault) -> Result<(), Failed> {
     Ok(proves(vault, found.get(0))?)
 }
 
+/// The version of the schema that this version of Bellhop knows.
+pub fn known() -> u32 {
+    MIGRATIONS.len() as u32
+}
+
 /// Refuses a schema that is not the one that this version knows.
 pub async fn refuse_other(on: &impl Ask) -> Result<(), Failed> {
     let known = MIGRATIONS.len() as u32;

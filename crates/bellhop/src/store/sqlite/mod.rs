@@ -45,6 +45,7 @@ mod apply;
 mod audit;
 mod audit_purge;
 mod backfill;
+mod backup;
 mod batch;
 mod claims;
 mod erasure;
@@ -72,6 +73,7 @@ mod values;
 mod writer;
 
 pub use audit::SqliteAuditLog;
+pub use backup::{BackupReport, FileState, copy_into, file_state, look_through};
 pub use moved::Mark;
 pub use resealing::census;
 pub use schema::StoreObserver;

@@ -126,6 +126,11 @@ pub fn refuse_newer(connection: &Connection) -> Result<u32, StoreError> {
     Ok(found)
 }
 
+/// The version of the schema that this version of Bellhop knows.
+pub fn known() -> u32 {
+    MIGRATIONS.len() as u32
+}
+
 /// Refuses a schema that is not the one that this version knows.
 pub fn refuse_other(connection: &Connection) -> Result<(), StoreError> {
     let known = MIGRATIONS.len() as u32;

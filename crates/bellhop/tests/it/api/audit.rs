@@ -70,6 +70,7 @@ fn leaves(operation: Operation) -> Leaves {
         O::RegenerateAccessToken => One("AccessTokenRegenerated", &[]),
         O::ReplayDelivery => One("DeliveryReplayed", &[]),
         O::DiscardDelivery => One("DeliveryDiscarded", &[]),
+        O::RevealDelivery => One("DeliveryRevealed", &[]),
         O::StartReplay => One("ReplayStarted", &[]),
         O::PauseReplay => One("ReplayPaused", &[]),
         O::ResumeReplay => One("ReplayResumed", &[O::PauseReplay]),

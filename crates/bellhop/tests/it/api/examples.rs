@@ -328,6 +328,7 @@ pub fn body_of(operation: &Described, things: &Things) -> String {
         | "streamEvents"
         | "getDelivery"
         | "replayDelivery"
+        | "revealDelivery"
         | "listReplays"
         | "getReplay"
         | "pauseReplay"

@@ -14,6 +14,7 @@ mod pages;
 mod probes;
 mod problems;
 mod replays;
+mod reveal;
 mod secrets;
 mod signatures;
 mod webhooks;

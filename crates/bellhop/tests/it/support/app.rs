@@ -14,7 +14,7 @@ use super::{
 use async_trait::async_trait;
 use axum::Router;
 use bellhop::{
-    api::{self, ApiOptions, ApiState, JudgeUrl, Rates, TestResult, TestSender},
+    api::{self, ApiOptions, ApiState, JudgeUrl, Rates, TestResult, TestSender, Unsent},
     delivery::retired::Retired,
     domain::{access_token::TokenHash, webhook::Webhook},
     feed::Feed,
@@ -294,11 +294,28 @@ impl JudgeUrl for Anything {
 
 #[async_trait]
 impl TestSender for RecordedTests {
-    async fn send_test(&self, webhook: &Webhook, wait: Duration) -> TestResult {
+    fn make_test(&self, _webhook: &Webhook, action: Action) -> Unsent {
+        Unsent {
+            message_id: MessageId::test([5; 16]),
+            action,
+            sequence: 0,
+            previous: 0,
+            number: 1,
+            body: Bytes::from_static(b"{}"),
+        }
+    }
+
+    fn sign(&self, webhook: &Webhook, message: &Unsent) -> Option<Vec<(String, String)>> {
+        let id = ("webhook-id".to_owned(), message.message_id.to_string());
+        let of = ("webhook".to_owned(), webhook.revision.to_string());
+        Some(vec![id, of])
+    }
+
+    async fn send_test(&self, webhook: &Webhook, action: Action, wait: Duration) -> TestResult {
         self.0.lock().unwrap().push((webhook.clone(), wait));
         TestResult {
             message_id: MessageId::test([5; 16]),
-            action: Action::IntegrationEnabled,
+            action,
             body: Bytes::from_static(b"{}"),
             attempt: None,
         }
