@@ -1,6 +1,9 @@
 //! `bellhop tail`: what happens, as it happens.
 
-use std::io::{self, Write as _};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+};
 
 use anstream::eprintln;
 use serde_json::{Value, json};
@@ -111,7 +114,7 @@ fn heading() -> io::Result<()> {
     ];
     let mut line = format!("{:12}  ", "TIME (UTC)");
     for (name, (_, width)) in names.iter().zip(DELIVERY) {
-        line.push_str(&format!("{name:width$}  "));
+        let _ = write!(line, "{name:width$}  ");
     }
     let mut out = anstream::stdout().lock();
     writeln!(out, "{HEAD}{}{HEAD:#}", line.trim_end())?;

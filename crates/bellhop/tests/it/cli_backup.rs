@@ -203,7 +203,6 @@ async fn the_doctor_finds_a_server_well_and_names_what_is_wrong() {
         "tls roots",
         "egress",
         "server",
-        "api key",
     ] {
         assert_eq!(verdict(&found, name), "Ok", "{name}: {found}");
     }

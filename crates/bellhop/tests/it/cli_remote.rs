@@ -110,6 +110,20 @@ async fn each_exit_code() {
     // Its next messages fail, and are tried again in an hour.
     filled.receiver.answers([500, 500]);
     filled.transcript("exit_codes.trycmd").await;
+    // A key that is none: the variables of a transcript are the same for all its commands.
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bellhop"))
+        .args(["webhook", "list"])
+        .env_clear()
+        .env("BELLHOP_SERVER", filled.word("{SERVER}"))
+        .env("BELLHOP_API_KEY", "nobodys")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("error: This API key is not known") && said.contains("hint: "),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -53,7 +53,7 @@ pub fn refused(file: &Path, error: StoreError) -> Failure {
 pub fn print(output: Output, file: &Path, report: &BackupReport) -> Result<(), Failure> {
     let document = json!({
         "File": file.display().to_string(),
-        "Bytes": std::fs::metadata(file).map(|found| found.len()).unwrap_or(0),
+        "Bytes": std::fs::metadata(file).map_or(0, |found| found.len()),
         "SchemaVersion": report.schema,
         "Integrations": report.integrations,
         "Messages": report.messages,

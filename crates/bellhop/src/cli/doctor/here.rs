@@ -165,8 +165,8 @@ fn disk(path: &Path) -> Check {
         return Check::skipped(name, "its free space cannot be told");
     };
     // Their types differ between systems.
-    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-    let free = found.blocks_available() as u64 * found.fragment_size() as u64;
+    let (blocks, bytes) = (found.blocks_available(), found.fragment_size());
+    let free = u64::try_from(u128::from(blocks) * u128::from(bytes)).unwrap_or(u64::MAX);
     let shown = format!(
         "{:.1} GiB are free at {}",
         free as f64 / f64::from(1 << 30),

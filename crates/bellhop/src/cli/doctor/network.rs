@@ -113,6 +113,7 @@ pub async fn url(config: &Config, text: &str) -> Check {
         allow: config.egress.allow.clone(),
         ports: config.egress.ports.clone(),
         own_addresses: vec![config.listen],
+        ..EgressPolicy::default()
     });
     let target = match policy.judge_url(text) {
         Ok(target) => target,

@@ -1,5 +1,7 @@
 //! Connections: where to, how protected, how many, and what a failure of one means.
 
+mod condition;
+
 use std::{error::Error as _, str::FromStr, sync::Arc, time::Duration};
 
 use deadpool_postgres::{
@@ -11,6 +13,8 @@ use rustls::{
 };
 use tokio_postgres::{Config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use condition::condition;
 
 use crate::{domain::secret_text::SecretText, store::StoreError};
 

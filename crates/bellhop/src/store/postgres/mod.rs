@@ -54,7 +54,6 @@ mod audit;
 mod audit_purge;
 mod backfill;
 mod claims;
-mod condition;
 pub(super) mod connect;
 pub(super) mod connection;
 mod counts;
@@ -85,8 +84,7 @@ mod sign_ins;
 mod walk;
 
 pub use audit::PostgresAuditLog;
-pub use condition::condition;
-pub use connect::Address;
+pub use connect::{Address, condition};
 pub use listen::Hints;
 pub use resealing::census;
 

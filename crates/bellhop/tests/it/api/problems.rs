@@ -223,7 +223,7 @@ fn values(things: &Things) -> Vec<Bad> {
         post(
             "a_test_with_members",
             &format!("/v1/webhooks/{}/test", things.webhook),
-            json!({ "Action": "IntegrationCreated" }),
+            json!({ "Actions": ["IntegrationCreated"] }),
         ),
     ]
 }

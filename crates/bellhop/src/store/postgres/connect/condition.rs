@@ -1,9 +1,11 @@
 //! How a database is, for whoever asks before a server is started.
 
 use super::{
+    super::{
+        connection::{Connections, READ, query_opt},
+        schema,
+    },
     Address,
-    connection::{Connections, READ, query_opt},
-    schema,
 };
 use crate::store::StoreError;
 
