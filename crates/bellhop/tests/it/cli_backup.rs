@@ -206,16 +206,18 @@ async fn the_doctor_finds_a_server_well_and_names_what_is_wrong() {
     ] {
         assert_eq!(verdict(&found, name), "Ok", "{name}: {found}");
     }
-    // A key that others may read, and a webhook that cannot be reached.
+    // A key that others may read, and a webhook that cannot be reached: the port was free just now.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("http://{closed}/");
     let key = filled.server.data_dir().join("encryption-key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    let sick = filled.server.command(&[
-        "doctor",
-        "--url",
-        "http://127.0.0.1:1/",
-        "--listen",
-        &filled.server.address,
-    ]);
+    let sick =
+        filled
+            .server
+            .command(&["doctor", "--url", &url, "--listen", &filled.server.address]);
     ends(
         &sick,
         7,
