@@ -224,6 +224,7 @@ pub async fn each_change_leaves_one_entry<D: Database>(world: World<D>) {
     expect(Write::Note(Box::new(session)), A::SignedIn).await;
     let note = |action| Write::Note(Box::new(Fact::of_server(action)));
     for action in [
+        A::DeliveryRevealed,
         A::SignedOut,
         A::SignInRefused,
         A::KeysRefused,
