@@ -205,7 +205,9 @@ impl Streaming {
     }
 
     async fn wake(&mut self) -> Woken {
-        let by = self.ends.unwrap_or(self.heartbeat).min(self.heartbeat);
+        // The end waits for what was missed: a moment that is over would give up reading it, again and again.
+        let ends = self.ends.filter(|_| !self.listener.is_behind());
+        let by = ends.unwrap_or(self.heartbeat).min(self.heartbeat);
         let stopping = &mut self.stopping;
         let stopping = async {
             // An error means that the server is gone: stopping all the same.
