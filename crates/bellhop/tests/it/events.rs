@@ -17,6 +17,19 @@ async fn webhook(server: &Server, application: &str, url: &str) -> Value {
     server.make(&path, &settings).await
 }
 
+/// Waits until so many replicas listen to each other: one that has just started says that it may have missed something.
+async fn listening(database: &TestDatabase, replicas: i64) {
+    let connected = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await;
+    let (client, connection) = connected.unwrap();
+    let _running = tokio::spawn(connection);
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %' \
+        AND state = 'idle'";
+    while client.query_one(count, &[]).await.unwrap().get::<_, i64>(0) < replicas {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
 /// Reads until a delivery is so.
 async fn until_delivery(events: &mut Events, state: &str) -> Value {
     loop {
@@ -87,6 +100,7 @@ async fn what_another_replica_does_is_told_and_a_place_of_one_is_good_for_the_ot
     }
     let database = TestDatabase::new().await;
     let (one, other) = (replica(&database).await, replica(&database).await);
+    listening(&database, 2).await;
     let began = tokio::time::Instant::now();
     let receiver = Receiver::start().await;
     let application = one.application("Booking engine").await;
