@@ -22,12 +22,17 @@ pub async fn tell(feed: Arc<Feed>, store: Arc<dyn Store>) {
         if were_lost {
             events.insert(0, (0, Event::Missed));
         }
-        were_lost = match store.tell_replicas(&events).await {
-            Ok(()) => false,
-            Err(error) => {
+        // On its own, so that what is under way when this is stopped keeps its connection to the end: given back in the
+        // middle, it would be the next one's to wait for.
+        let store = store.clone();
+        let told = tokio::spawn(async move { store.tell_replicas(&events).await });
+        were_lost = match told.await {
+            Ok(Ok(())) => false,
+            Ok(Err(error)) => {
                 tracing::debug!(%error, "other replicas were not told what happened here");
                 true
             }
+            Err(_) => true,
         };
     }
 }

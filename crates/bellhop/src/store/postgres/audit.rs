@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::{
     Address, READ, Shared, audit_purge,
     connect::Failed,
-    connection::{Ask, Connection, Connections, Transaction, execute, query, query_opt, settled},
+    connection::{
+        Ask, Connection, Connections, Transaction, execute, query, query_opt, settled, settled_soon,
+    },
     rows, schema,
 };
 use crate::{
@@ -166,7 +168,7 @@ pub async fn settle_base(on: &Transaction<'_>) -> Result<i64, Failed> {
 /// is asked first, and so what it says is over is there to see for the question after it.
 pub async fn link(shared: &Shared, now: Timestamp) -> Result<AuditLinked, Failed> {
     let connection = shared.writers.get().await?;
-    settled(connection, async |connection| {
+    settled_soon(connection, async |connection| {
         // A link that is lost in a crash is made again, and is the same.
         let transaction = connection.loose_transaction();
         let lock = "SELECT pg_try_advisory_xact_lock($1)";

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     Shared,
     connect::Failed,
-    connection::{Connection, Values, execute, query},
+    connection::{Connection, Values, execute, query, settled_soon},
     rows,
 };
 use crate::{
@@ -454,14 +454,21 @@ pub async fn release(
 }
 
 /// Gives everything back that this replica holds: it is about to go.
-pub async fn release_all(connection: &Connection, shared: &Shared) -> Result<(), Failed> {
-    execute(
-        connection,
-        "DELETE FROM claims WHERE holder = $1",
-        &[&shared.holder],
-    )
-    .await?;
-    Ok(())
+pub async fn release_all(shared: &Shared) -> Result<(), Failed> {
+    let release = async || {
+        let connection = shared.writers.get().await?;
+        settled_soon(connection, async |connection| {
+            let release = "DELETE FROM claims WHERE holder = $1";
+            execute(connection, release, &[&shared.holder]).await
+        })
+        .await
+        .map(drop)
+    };
+    match release().await {
+        // On a connection that fell silent, perhaps. It is gone, and the next one is new.
+        Err(_) => release().await,
+        done => done,
+    }
 }
 
 /// Each webhook with something due, and when. One step of the index for each webhook, however much it holds.

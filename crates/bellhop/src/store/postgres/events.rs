@@ -1,9 +1,8 @@
 //! What live views of other replicas are told: NOTIFY on a channel of its own. As with all hints, it may be lost.
 
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{Shared, connection::execute};
+use super::{Shared, listen::notify};
 use crate::{
     domain::event::Event,
     id::{ApplicationId, DeliveryId, IntegrationId, WebhookId},
@@ -17,15 +16,8 @@ const MOST_BYTES: usize = 7900;
 
 /// Tells other replicas.
 pub async fn tell(shared: &Shared, events: &[(i64, Event)]) -> Result<(), StoreError> {
-    let payloads = written(shared.holder, events);
-    let connection = shared.writers.get().await?;
-    let values: [&(dyn ToSql + Sync); 2] = [&CHANNEL, &payloads];
-    let told = execute(
-        &connection,
-        "SELECT pg_notify($1, told) FROM unnest($2::text[]) AS told",
-        &values,
-    );
-    told.await.map(drop).map_err(|failed| failed.error)
+    let told = notify(shared, CHANNEL, &written(shared.holder, events)).await;
+    told.map_err(|failed| failed.error)
 }
 
 /// Events as notifications: who tells, then for each a letter, its moment and its ids.

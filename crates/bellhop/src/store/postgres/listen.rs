@@ -12,7 +12,12 @@ use tokio::sync::Notify;
 use tokio_postgres::AsyncMessage;
 use uuid::Uuid;
 
-use super::{Shared, connect::Address, connection::execute, events};
+use super::{
+    Shared,
+    connect::{Address, Failed},
+    connection::{execute, settled_soon},
+    events,
+};
 use crate::{domain::event::Event, id::WebhookId};
 
 /// Where hints go.
@@ -77,24 +82,25 @@ pub async fn tell(shared: Weak<Shared>, to_tell: Arc<ToTell>) {
             return;
         };
         let webhooks = to_tell.take();
-        let Ok(connection) = shared.writers.get().await else {
-            // The database is away, and asked again once it is back.
-            continue;
-        };
         let mut payload = shared.holder.simple().to_string();
         for webhook in webhooks {
             payload.push_str(&webhook.simple().to_string());
         }
-        let told = execute(
-            &connection,
-            "SELECT pg_notify($1, $2)",
-            &[&CHANNEL, &payload],
-        )
-        .await;
-        if let Err(failed) = told {
+        if let Err(failed) = notify(&shared, CHANNEL, &[payload]).await {
             tracing::debug!(error = %failed.error, "other replicas were not told; they ask by themselves");
         }
     }
+}
+
+/// Notifies whoever listens on this channel.
+pub async fn notify(shared: &Shared, channel: &str, payloads: &[String]) -> Result<(), Failed> {
+    let connection = shared.writers.get().await?;
+    settled_soon(connection, async |connection| {
+        let notify = "SELECT pg_notify($1, told) FROM unnest($2::text[]) AS told";
+        execute(connection, notify, &[&channel, &payloads]).await
+    })
+    .await
+    .map(drop)
 }
 
 /// Listens until the store is gone, and connects again and again.

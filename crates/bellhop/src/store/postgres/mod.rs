@@ -482,9 +482,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        let connection = self.shared.writers.get().await?;
-        let done = claims::release_all(&connection, &self.shared).await;
-        drop(connection);
+        let done = claims::release_all(&self.shared).await;
         self.shared.writers.close();
         self.shared.readers.close();
         done.map_err(|failed| failed.error)

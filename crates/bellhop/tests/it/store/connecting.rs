@@ -6,7 +6,9 @@ use std::{
 };
 
 use bellhop::{
-    domain::{integration::Command, operational::Destination, secret_text::SecretText},
+    domain::{
+        event::Event, integration::Command, operational::Destination, secret_text::SecretText,
+    },
     id::WebhookId,
     store::{
         ClaimRequest, Commit, Page, Store, StoreError, Write,
@@ -177,6 +179,27 @@ async fn connections_that_fell_silent_are_given_up_together() {
     assert!(failed.expect("it does not wait for ever").is_err());
     let done = tokio::time::timeout(WITHIN, command()).await;
     done.expect("the others are not tried").unwrap();
+}
+
+#[tokio::test]
+async fn neither_word_to_others_nor_the_end_waits_for_what_fell_silent() {
+    let Some(at) = cluster() else {
+        return;
+    };
+    let world: World<Postgres> = World::new().await;
+    let (way, silence) = way(&at).await;
+    let url = format!("{way}/{}?sslmode=disable", world.database.name());
+    let store = open(&url, 7).await;
+    let word = [(0, Event::Missed)];
+    store.tell_replicas(&word).await.unwrap();
+    silence.send_replace(());
+    let told = tokio::time::timeout(WITHIN, store.tell_replicas(&word)).await;
+    assert!(told.expect("it does not wait for ever").is_err());
+    let told = tokio::time::timeout(WITHIN, store.tell_replicas(&word)).await;
+    told.expect("another connection").unwrap();
+    silence.send_replace(());
+    let closed = tokio::time::timeout(WITHIN, store.close()).await;
+    closed.expect("it does not wait for ever").unwrap();
 }
 
 #[tokio::test]
