@@ -1,6 +1,6 @@
 //! One who listens: first to what was missed, then to what happens.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, fmt, pin::Pin, sync::Arc};
 
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -13,8 +13,10 @@ use crate::{
 /// Most deliveries that are told of the time of a gap.
 pub const MOST_OF_A_GAP: u32 = 1000;
 
+/// What is read, on its way.
+type Reading = Pin<Box<dyn Future<Output = Vec<Told>> + Send>>;
+
 /// One who listens.
-#[derive(Debug)]
 pub struct Listener {
     live: Arc<Live>,
     filter: LiveFilter,
@@ -23,6 +25,8 @@ pub struct Listener {
     missed: VecDeque<Numbered>,
     /// Where the listener was, if what came after is not known.
     away_since: Option<Place>,
+    /// What is being read of that. Kept here, so that whoever stops hearing for a moment does not begin it again.
+    reading: Option<Reading>,
     /// Up to here it was told already, or need not be.
     until: u64,
     ready: VecDeque<Told>,
@@ -65,6 +69,7 @@ impl Listener {
             receiver,
             missed: missed.into(),
             away_since,
+            reading: None,
             until,
             ready,
         }
@@ -78,7 +83,10 @@ impl Listener {
 
     /// Whether there is something that happened before it listened, and that it has not heard yet.
     pub fn is_behind(&self) -> bool {
-        self.away_since.is_some() || !self.missed.is_empty() || !self.ready.is_empty()
+        self.away_since.is_some()
+            || self.reading.is_some()
+            || !self.missed.is_empty()
+            || !self.ready.is_empty()
     }
 
     /// What it hears next. Nothing is lost if this is given up before it answers.
@@ -90,14 +98,12 @@ impl Listener {
                 }
                 continue;
             }
-            if let Some(place) = self.away_since {
-                let ready = self.of_the_gap(place).await;
-                self.away_since = None;
-                self.ready = ready.into();
-                continue;
+            if self.reading.is_none() {
+                self.reading = self.read_on();
             }
-            if !self.missed.is_empty() {
-                self.read_missed().await;
+            if let Some(reading) = &mut self.reading {
+                self.ready = reading.await.into();
+                self.reading = None;
                 continue;
             }
             match self.receiver.recv().await {
@@ -117,41 +123,61 @@ impl Listener {
         }
     }
 
-    async fn read_missed(&mut self) {
-        let batch: Vec<Numbered> = self.missed.iter().take(BATCH).copied().collect();
-        let mut reader = Reader::new(self.live.store.clone());
-        let read = reader.read(&self.live.feed, &batch).await;
-        self.missed.drain(..batch.len());
-        self.ready = read.into();
+    /// What is to be read next of what was missed.
+    fn read_on(&mut self) -> Option<Reading> {
+        if let Some(since) = self.away_since.take() {
+            let (live, filter, here) = (self.live.clone(), self.filter.clone(), self.place());
+            return Some(Box::pin(of_the_gap(live, filter, since, here)));
+        }
+        let most = self.missed.len().min(BATCH);
+        let batch: Vec<Numbered> = self.missed.drain(..most).collect();
+        if batch.is_empty() {
+            return None;
+        }
+        let live = self.live.clone();
+        Some(Box::pin(async move {
+            let mut reader = Reader::new(live.store.clone());
+            reader.read(&live.feed, &batch).await
+        }))
     }
+}
 
-    /// That there is a gap, and of its time what the database can say: which deliveries were made.
-    async fn of_the_gap(&self, since: Place) -> Vec<Told> {
-        let here = self.place();
-        let told = |what| Told {
-            place: None,
-            number: here.number,
-            what,
-        };
-        let mut all = vec![told(What::Gap(Gap::Away {
-            since_ms: since.at_ms,
-        }))];
-        let from = from_ms(since.at_ms);
-        let made = made_since(&*self.live.store, &self.filter.of, from, MOST_OF_A_GAP).await;
-        match made {
-            Ok(Some(made)) => {
-                let mut reader = Reader::new(self.live.store.clone());
-                all.extend(reader.completed(made).await.into_iter().map(told));
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::debug!(%error, "what happened in a gap could not be read");
-                all.push(told(What::Gap(Gap::Database)));
-            }
+/// That there is a gap, and of its time what the database can say: which deliveries were made.
+async fn of_the_gap(live: Arc<Live>, filter: LiveFilter, since: Place, here: Place) -> Vec<Told> {
+    let told = |what| Told {
+        place: None,
+        number: here.number,
+        what,
+    };
+    let mut all = vec![told(What::Gap(Gap::Away {
+        since_ms: since.at_ms,
+    }))];
+    let from = from_ms(since.at_ms);
+    let made = made_since(&*live.store, &filter.of, from, MOST_OF_A_GAP).await;
+    match made {
+        Ok(Some(made)) => {
+            let mut reader = Reader::new(live.store.clone());
+            all.extend(reader.completed(made).await.into_iter().map(told));
         }
-        if let Some(last) = all.last_mut() {
-            last.place = Some(here);
+        Ok(None) => {}
+        Err(error) => {
+            tracing::debug!(%error, "what happened in a gap could not be read");
+            all.push(told(What::Gap(Gap::Database)));
         }
-        all
+    }
+    if let Some(last) = all.last_mut() {
+        last.place = Some(here);
+    }
+    all
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Listener");
+        let shown = shown.field("filter", &self.filter);
+        shown
+            .field("missed", &self.missed.len())
+            .field("until", &self.until)
+            .finish_non_exhaustive()
     }
 }
