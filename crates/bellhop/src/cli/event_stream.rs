@@ -45,6 +45,16 @@ pub struct EventStream<'a> {
     opened: SystemTime,
 }
 
+/// Goes on until Ctrl-C, which is how one that has no end is ended well.
+pub async fn until_stopped(
+    follow: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        done = follow => done,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
 impl<'a> EventStream<'a> {
     /// Opens it. What is wrong now, the command says; what breaks later is mended.
     pub async fn open(

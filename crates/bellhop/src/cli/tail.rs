@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::{
     Failure,
-    event_stream::{Event, EventStream},
+    event_stream::{Event, EventStream, until_stopped},
     filter::Filter,
     receive::print::time_of_day,
-    remote::{Column, Desk, Output, RemoteArgs, clean, column, row},
+    remote::{Column, Desk, Lines, RemoteArgs, clean, column, row},
     style::{DIM, HEAD, WARN},
 };
 use crate::clock::{Clock as _, SystemClock};
@@ -55,27 +55,9 @@ pub struct Args {
     remote: RemoteArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Lines {
-    /// Aligned columns, for people.
-    #[default]
-    Table,
-    /// One document a line: its Event and its Data.
-    Jsonl,
-}
-
 /// Shows it until it is stopped.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let desk = Desk {
-        client: args.remote.client()?,
-        output: Output::Jsonl,
-    };
-    desk.run(async |desk| {
-        tokio::select! {
-            done = follow(desk, args) => done,
-            _ = tokio::signal::ctrl_c() => Ok(()),
-        }
-    })
+    Desk::following(&args.remote)?.run(async |desk| until_stopped(follow(desk, args)).await)
 }
 
 async fn follow(desk: &Desk, args: &Args) -> Result<(), Failure> {

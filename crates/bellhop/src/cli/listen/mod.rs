@@ -13,10 +13,10 @@ use uuid::Uuid;
 use self::{forwarded::Forwarded, temporary::Temporary};
 use super::{
     Failure,
-    event_stream::EventStream,
+    event_stream::{EventStream, until_stopped},
     local::{Answered, Local, Target},
     receive::print::time_of_day,
-    remote::{Desk, Output, RemoteArgs, clean},
+    remote::{Desk, Lines, RemoteArgs, clean},
     style::{BAD, DIM, GOOD, HEAD, WARN},
     which_webhook::WhichWebhook,
 };
@@ -56,22 +56,9 @@ pub struct Args {
     remote: RemoteArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Lines {
-    /// Aligned columns, for people.
-    #[default]
-    Table,
-    /// One document a line.
-    Jsonl,
-}
-
 /// Forwards until it is stopped.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let desk = Desk {
-        client: args.remote.client()?,
-        output: Output::Jsonl,
-    };
-    desk.run(async |desk| {
+    Desk::following(&args.remote)?.run(async |desk| {
         let temporary = match args.temporary {
             Some(application) => Some(Temporary::make(&desk.client, application).await?),
             None => None,
@@ -80,10 +67,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Some(temporary) => temporary.webhook.clone(),
             None => args.which.find(&desk.client).await?,
         };
-        let done = tokio::select! {
-            done = follow(desk, args, &webhook) => done,
-            _ = tokio::signal::ctrl_c() => Ok(()),
-        };
+        let done = until_stopped(follow(desk, args, &webhook)).await;
         if let Some(temporary) = temporary {
             temporary.end(&desk.client).await?;
         }

@@ -59,6 +59,12 @@ impl Desk {
         })
     }
 
+    /// For what comes bit by bit: what is not for people is one document a line.
+    pub fn following(remote: &RemoteArgs) -> Result<Self, Failure> {
+        let output = Output::Jsonl;
+        Self::open(remote, Printed { output })
+    }
+
     /// Runs this to its end.
     pub fn run(&self, work: impl AsyncFnOnce(&Self) -> Result<(), Failure>) -> Result<(), Failure> {
         small_runtime()?.block_on(work(self))

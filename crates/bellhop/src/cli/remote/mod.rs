@@ -10,7 +10,7 @@ use anstream::eprintln;
 use url::{Host, Url};
 
 pub use desk::{Desk, Paging};
-pub use output::{Output, Printed};
+pub use output::{Lines, Output, Printed};
 pub use table::{Column, clean, column, row};
 
 use super::{Code, Failure, banner::urls, client::Client, secret_input::read_text, style::WARN};

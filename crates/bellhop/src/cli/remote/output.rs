@@ -19,6 +19,16 @@ pub enum Output {
     Jsonl,
 }
 
+/// How to print what comes bit by bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Lines {
+    /// Aligned columns, for people.
+    #[default]
+    Table,
+    /// One document a line.
+    Jsonl,
+}
+
 /// How to print, as a flag.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct Printed {

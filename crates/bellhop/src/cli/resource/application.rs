@@ -4,17 +4,8 @@ use http::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{List, One, Shared, members};
-use crate::cli::{
-    Failure,
-    remote::{Column, column},
-};
-
-const COLUMNS: &[Column] = &[
-    column("ID", "Id"),
-    column("NAME", "Name"),
-    column("CREATED (UTC)", "CreatedUtc"),
-];
+use super::{CreateNamed, List, NAMED, One, Rename, members};
+use crate::cli::Failure;
 
 /// Applications: partners' products. They own webhooks and integrations.
 #[derive(Debug, clap::Subcommand)]
@@ -28,39 +19,16 @@ pub enum Command {
     /// Show one.
     Get(One),
     /// Create one.
-    Create(Create),
+    Create(CreateNamed),
     /// Rename one.
-    Update(Update),
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Create {
-    /// Your own id of it; a new one unless given.
-    #[arg(long)]
-    id: Option<Uuid>,
-    /// Its name.
-    #[arg(long)]
-    name: String,
-    #[command(flatten)]
-    shared: Shared,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Update {
-    /// Its id.
-    id: Uuid,
-    /// Its new name.
-    #[arg(long)]
-    name: String,
-    #[command(flatten)]
-    shared: Shared,
+    Update(Rename),
 }
 
 /// Does it.
 pub fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::List(args) => args.shared.run(async |desk| {
-            desk.list("/v1/applications", &[], &args.paging, COLUMNS)
+            desk.list("/v1/applications", &[], &args.paging, NAMED)
                 .await
         }),
         Command::Get(args) => (args.shared).run(async |desk| desk.show(&path(args.id)).await),

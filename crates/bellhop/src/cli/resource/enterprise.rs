@@ -4,22 +4,13 @@ use http::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{List, One, Shared};
+use super::{CreateNamed, Desk, List, NAMED, One, Rename};
 use crate::{
-    cli::{
-        Failure,
-        remote::{Column, column},
-    },
+    cli::Failure,
     clock::{Clock as _, SystemClock},
     id::Ids,
     random::SystemRandom,
 };
-
-const COLUMNS: &[Column] = &[
-    column("ID", "Id"),
-    column("NAME", "Name"),
-    column("CREATED (UTC)", "CreatedUtc"),
-];
 
 /// Enterprises: the customers of the platform.
 #[derive(Debug, clap::Subcommand)]
@@ -33,41 +24,17 @@ pub enum Command {
     /// Show one.
     Get(One),
     /// Create one, with your own id or a new one.
-    Create(Create),
-    /// Rename one.
-    Update(Update),
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Create {
-    /// Your own id of it; a new one unless given.
-    #[arg(long)]
-    id: Option<Uuid>,
-    /// Its name, as messages carry it.
-    #[arg(long)]
-    name: String,
-    #[command(flatten)]
-    shared: Shared,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Update {
-    /// Its id.
-    id: Uuid,
-    /// Its new name; messages that were made keep the former one.
-    #[arg(long)]
-    name: String,
-    #[command(flatten)]
-    shared: Shared,
+    Create(CreateNamed),
+    /// Rename one; messages that were made keep the former name.
+    Update(Rename),
 }
 
 /// Does it.
 pub fn run(command: &Command) -> Result<(), Failure> {
     match command {
-        Command::List(args) => args.shared.run(async |desk| {
-            desk.list("/v1/enterprises", &[], &args.paging, COLUMNS)
-                .await
-        }),
+        Command::List(args) => args
+            .shared
+            .run(async |desk| desk.list("/v1/enterprises", &[], &args.paging, NAMED).await),
         Command::Get(args) => (args.shared).run(async |desk| desk.show(&path(args.id)).await),
         Command::Create(args) => {
             let id = args.id.unwrap_or_else(new_id);
@@ -82,7 +49,7 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     }
 }
 
-async fn put(desk: &super::Desk, id: Uuid, name: &str) -> Result<(), Failure> {
+async fn put(desk: &Desk, id: Uuid, name: &str) -> Result<(), Failure> {
     let body = json!({ "Name": name });
     desk.send(Method::PUT, &path(id), body).await.map(drop)
 }

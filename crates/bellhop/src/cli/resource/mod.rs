@@ -10,7 +10,7 @@ mod webhook_document;
 
 use super::{
     Failure,
-    remote::{Desk, Printed, RemoteArgs},
+    remote::{Column, Desk, Printed, RemoteArgs, column},
 };
 
 /// What every command on a resource takes.
@@ -46,6 +46,38 @@ pub struct List {
     #[command(flatten)]
     pub shared: Shared,
 }
+
+/// Makes one that has a name.
+#[derive(Debug, clap::Args)]
+pub struct CreateNamed {
+    /// Your own id of it; a new one unless given.
+    #[arg(long)]
+    pub id: Option<uuid::Uuid>,
+    /// Its name.
+    #[arg(long)]
+    pub name: String,
+    #[command(flatten)]
+    pub shared: Shared,
+}
+
+/// Gives one another name.
+#[derive(Debug, clap::Args)]
+pub struct Rename {
+    /// Its id.
+    pub id: uuid::Uuid,
+    /// Its new name.
+    #[arg(long)]
+    pub name: String,
+    #[command(flatten)]
+    pub shared: Shared,
+}
+
+/// Columns of what has a name and not much else.
+const NAMED: &[Column] = &[
+    column("ID", "Id"),
+    column("NAME", "Name"),
+    column("CREATED (UTC)", "CreatedUtc"),
+];
 
 /// The members that are given; what is not is left out.
 fn members<const N: usize>(given: [(&str, Option<serde_json::Value>); N]) -> serde_json::Value {
