@@ -206,12 +206,9 @@ async fn the_doctor_finds_a_server_well_and_names_what_is_wrong() {
     ] {
         assert_eq!(verdict(&found, name), "Ok", "{name}: {found}");
     }
-    // A key that others may read, and a webhook that cannot be reached: the port was free just now.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let url = format!("http://{closed}/");
+    // A key that others may read, and a webhook that cannot be reached.
+    let closed = zoo::ClosedPort::take().unwrap();
+    let url = format!("http://{}/", closed.address().unwrap());
     let key = filled.server.data_dir().join("encryption-key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let sick =

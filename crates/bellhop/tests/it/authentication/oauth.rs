@@ -228,9 +228,8 @@ async fn what_keeps_a_token_from_coming_has_its_cause() {
 
 #[tokio::test]
 async fn an_endpoint_that_is_down_or_never_ends_is_unavailable() {
-    let gone = Receiver::start().await;
-    let down = gone.url("/token");
-    drop(gone);
+    let closed = zoo::ClosedPort::take().unwrap();
+    let down = format!("http://{}/token", closed.address().unwrap());
     let hanging = zoo::Receiver::start(Behaviour::Hang).await.unwrap();
     let closing = zoo::Receiver::start(Behaviour::Close).await.unwrap();
     let dripping = zoo::Receiver::start(Behaviour::Drip {

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use zoo::{Authority, Behaviour, Flaw, NameServer, Receiver, Says};
+use zoo::{Authority, Behaviour, ClosedPort, Flaw, NameServer, Receiver, Says};
 
 use super::{Browser, Desk};
 use crate::support::{app::text, place::is_postgres, sending::Sending};
@@ -118,6 +118,7 @@ impl Dial for Failing {
 struct Kept {
     receivers: Vec<Receiver>,
     listeners: Vec<TcpListener>,
+    closed: Vec<ClosedPort>,
     streams: Vec<TcpStream>,
 }
 
@@ -159,7 +160,7 @@ impl Kept {
                 settings["TimeoutSeconds"] = 10.into();
                 url.to_owned()
             }
-            Way::Closed => format!("http://{}/hook", closed().await),
+            Way::Closed => format!("http://{}/hook", self.closed()),
             Way::Full => {
                 settings["TimeoutSeconds"] = 10.into();
                 format!("http://{}/hook", self.full().await)
@@ -167,7 +168,7 @@ impl Kept {
             Way::Token(behaviour) => {
                 let endpoint = match behaviour {
                     Some(behaviour) => self.receiver(behaviour).await,
-                    None => closed().await,
+                    None => self.closed(),
                 };
                 settings["Authentication"] = json!({
                     "Type": "OAuth2ClientCredentials", "TokenUrl": format!("http://{endpoint}/token"),
@@ -179,6 +180,14 @@ impl Kept {
         };
         settings["Url"] = url.into();
         Some(settings)
+    }
+
+    /// Where nobody listens.
+    fn closed(&mut self) -> SocketAddr {
+        let port = ClosedPort::take().unwrap();
+        let address = port.address().unwrap();
+        self.closed.push(port);
+        address
     }
 
     /// A listener that takes no connection any more.
@@ -196,11 +205,6 @@ impl Kept {
         self.listeners.push(listener);
         address
     }
-}
-
-async fn closed() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
 }
 
 fn certificates(authority: &Authority) -> Vec<CertificateDer<'static>> {

@@ -404,8 +404,9 @@ async fn a_password_that_the_server_repeats_is_shown_nowhere() {
 #[tokio::test]
 async fn a_mail_server_that_is_away_is_tried_again() {
     let server = MailServer::start(Setup::default()).await;
-    let mail = mail_over(&server, Encryption::None);
-    drop(server);
+    let mut mail = mail_over(&server, Encryption::None);
+    let closed = zoo::ClosedPort::take().unwrap();
+    mail.server.port = closed.address().unwrap().port();
     let mut operating = Operating::with_mail(Some(mail)).await;
     operating.sending.plain_webhook().await;
     operating.answered_with("one", 410).await;

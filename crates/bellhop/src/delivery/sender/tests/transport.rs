@@ -147,9 +147,8 @@ async fn a_full_queue_of_connections_is_a_connect_timeout() {
 
 #[tokio::test]
 async fn nothing_listens() {
-    let receiver = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = receiver.local_addr().unwrap();
-    drop(receiver);
+    let closed = zoo::ClosedPort::take().unwrap();
+    let address = closed.address().unwrap();
     let exchange = sender()
         .post(request(&target(&format!("http://{address}/")), PATIENT))
         .await;
