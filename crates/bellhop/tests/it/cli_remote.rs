@@ -3,10 +3,14 @@
 //! A transcript names what the server has by a word in braces, `{WEBHOOK}`; it is put in before and taken out after.
 //! `TRYCMD=overwrite cargo test -p bellhop --test it cli_remote` writes them anew; read the difference.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Stdio};
 
 use http::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
 
 use crate::support::{receiver::Receiver, server::Server};
 
@@ -58,6 +62,21 @@ impl Filled {
             .ask(Method::POST, &path, Some(&json!({})))
             .await
             .1
+    }
+
+    /// Begins a command that goes on until it is stopped.
+    fn begin(&self, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_bellhop"))
+            .args(arguments)
+            .env_clear()
+            .env("BELLHOP_SERVER", self.word("{SERVER}"))
+            .env("BELLHOP_API_KEY", "the-operators-key-of-a-test-0123456789")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
     }
 
     /// Compares what the commands of a transcript print with what stands in it.
@@ -128,21 +147,8 @@ async fn each_exit_code() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tail_shows_what_happens_and_comes_again_after_a_restart() {
-    use std::process::Stdio;
-    use tokio::io::{AsyncBufReadExt as _, BufReader};
-
     let mut filled = Filled::start().await;
-    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_bellhop"))
-        .args(["tail", "-o", "jsonl", "--kind", "Integration"])
-        .env_clear()
-        .env("BELLHOP_SERVER", filled.word("{SERVER}"))
-        .env("BELLHOP_API_KEY", "the-operators-key-of-a-test-0123456789")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut child = filled.begin(&["tail", "-o", "jsonl", "--kind", "Integration"]);
     let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
     // It may not listen yet: one of these it hears.
     let first = loop {
@@ -190,22 +196,8 @@ async fn trigger() {
 }
 
 /// Runs `bellhop listen` until it says that it forwards.
-async fn listening(filled: &Filled, arguments: &[&str]) -> (tokio::process::Child, Vec<String>) {
-    use std::process::Stdio;
-    use tokio::io::{AsyncBufReadExt as _, BufReader};
-
-    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_bellhop"))
-        .arg("listen")
-        .args(arguments)
-        .env_clear()
-        .env("BELLHOP_SERVER", filled.word("{SERVER}"))
-        .env("BELLHOP_API_KEY", "the-operators-key-of-a-test-0123456789")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+async fn listening(filled: &Filled, arguments: &[&str]) -> (Child, Vec<String>) {
+    let mut child = filled.begin(&[&["listen"], arguments].concat());
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut lines = Vec::new();
     while let Some(line) = said.next_line().await.unwrap() {

@@ -2,12 +2,12 @@
 
 use bellhop::{
     domain::{
-        audit::{AuditEntry, By, Chain, Digest, Fact},
+        audit::{By, Digest, Fact},
         integration::Command,
         secret_text::SecretText,
     },
     store::{
-        AuditLog, Commit, Purge, Store as _, Write,
+        AuditLog, Commit, Store as _, Write,
         audit::{Broken, Verified, Verifier},
         copy::Done,
         postgres::{Address, PostgresAuditLog},
@@ -19,6 +19,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::{
+    audit_purging::{the_oldest_go_and_the_rest_verifies, what_went_otherwise_is_found},
     copying::copied,
     databases::{Database, Sqlite},
     postgres::{Postgres, TestDatabase, cluster, open},
@@ -26,7 +27,7 @@ use super::{
 };
 
 /// A database that somebody can get at.
-trait Attacked: Database {
+pub trait Attacked: Database {
     /// Runs statements on it.
     async fn attack(&self, sql: &str) -> Result<(), String>;
     /// Opens the log as the command line does.
@@ -81,13 +82,13 @@ impl Attacked for Postgres {
         DROP TRIGGER audit_links_stay ON audit_links; DROP TRIGGER audit_links_are_kept ON audit_links;";
 }
 
-async fn verify<D: Attacked>(database: &D, head: Option<Digest>) -> Result<Verified, Broken> {
+pub async fn verify<D: Attacked>(database: &D, head: Option<Digest>) -> Result<Verified, Broken> {
     let log = database.log().await;
     Verifier::new(&*log, head).run(&mut ()).await.unwrap()
 }
 
 /// Ten entries: an enterprise, an application, an integration and seven commands, linked one by one.
-async fn ten<D: Attacked>() -> World<D> {
+pub async fn ten<D: Attacked>() -> World<D> {
     let world: World<D> = World::new().await;
     world.link_all().await;
     let id = world.new_integration().await;
@@ -219,114 +220,6 @@ async fn a_cut_end_is_found_by_a_head_that_was_kept<D: Attacked>() {
             entries: 7,
             purged: 0
         }
-    );
-}
-
-/// Links until there.
-async fn linked_to<D: Attacked>(world: &World<D>, position: u64) -> Chain {
-    loop {
-        let linked = world.store().link_audit(world.now()).await.unwrap();
-        if linked.chain.position == position {
-            return linked.chain;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-/// What the first entries come to.
-fn chain_of(entries: &[AuditEntry]) -> Chain {
-    let mut chain = Chain::EMPTY;
-    for entry in entries {
-        chain.add(entry);
-    }
-    chain
-}
-
-async fn the_oldest_go_and_the_rest_verifies<D: Attacked>() {
-    let mut world = ten::<D>().await;
-    let before = world.audited().await;
-    let head = world.link_all().await.chain;
-    let old = chain_of(&before[..6]);
-    let mut what = Purge {
-        now: world.now(),
-        deliveries: None,
-        tombstones: None,
-        audit: Some(Timestamp::from_millisecond(before[5].at_ms).unwrap()),
-        again: false,
-    };
-    let asked = world.store().purge(what).await.unwrap();
-    assert_eq!(asked.total(), 0, "how far is settled when it begins again");
-    what.again = true;
-    let purged = world.store().purge(what).await.unwrap();
-    assert!(!purged.has_more);
-    assert!(purged.others >= 6, "{purged:?}");
-
-    let left = world.audited().await;
-    assert_eq!(left[..4], before[6..]);
-    let [said] = &left[4..] else {
-        panic!("{left:?}")
-    };
-    assert_eq!((&*said.action, &*said.actor), ("AuditLogPurged", "System"));
-    let details: serde_json::Value =
-        serde_json::from_str(said.details.as_deref().unwrap()).unwrap();
-    let hash = old.head.to_string();
-    assert_eq!(details, serde_json::json!({ "Position": 6, "Hash": hash }));
-    let newest = linked_to(&world, 11).await;
-    for (kept, position) in [(head, 10), (old, 6), (newest, 11)] {
-        let verified = verify(&world.database, Some(kept.head)).await.unwrap();
-        assert_eq!((verified.chain, verified.purged), (newest, old));
-        assert_eq!(verified.found, Some(position));
-    }
-    let head = chain_of(&before[..5]).head;
-    let missing = verify(&world.database, Some(head)).await.unwrap_err();
-    let (entries, purged) = (5, 6);
-    let expected = Broken::NoSuchHead {
-        head,
-        entries,
-        purged,
-    };
-    assert_eq!(missing, expected);
-
-    // Nothing more is old enough, and what is left is guarded as before.
-    assert_eq!(world.store().purge(what).await.unwrap().total(), 0);
-    assert_eq!(world.audited().await, left);
-    for refused in [
-        "DELETE FROM audit_entries",
-        "DELETE FROM audit_links",
-        "DELETE FROM audit_purged",
-        "UPDATE audit_purged SET position = 5",
-    ] {
-        let why = world.database.attack(refused).await.unwrap_err();
-        assert!(why.contains("the audit log is append-only"), "{why}");
-    }
-    world.database.reopen().await;
-    world.new_integration().await;
-    let newest = linked_to(&world, 12).await;
-    let verified = verify(&world.database, None).await.unwrap();
-    assert_eq!((verified.chain, verified.purged), (newest, old));
-}
-
-/// Whoever cuts the log and says that it went by itself has to change what is written behind.
-async fn what_went_otherwise_is_found<D: Attacked>() {
-    let world = ten::<D>().await;
-    world.link_all().await;
-    let entries = world.audited().await;
-    let what = Purge {
-        now: world.now(),
-        deliveries: None,
-        tombstones: None,
-        audit: Some(Timestamp::from_millisecond(entries[5].at_ms).unwrap()),
-        again: true,
-    };
-    world.store().purge(what).await.unwrap();
-    linked_to(&world, 11).await;
-    let id = D::literal(entries[7].id);
-    let cut = format!("{} DELETE FROM audit_entries WHERE id <= {id}", D::DROP);
-    world.database.attack(&cut).await.unwrap();
-    let broken = verify(&world.database, None).await.unwrap_err();
-    assert!(
-        matches!(broken, Broken::Changed { good: 6, .. }),
-        "{broken:?}"
     );
 }
 

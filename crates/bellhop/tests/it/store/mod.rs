@@ -2,6 +2,7 @@
 
 mod as_a_whole;
 mod at_once;
+mod audit_purging;
 mod auditing;
 mod conformance;
 mod connecting;
