@@ -1,7 +1,10 @@
 //! A page of filtered deliveries that costs the same however many there are: only so many are looked at.
 
-use super::DeliveryFilter;
+use uuid::Uuid;
+
+use super::{DeliveryFilter, Page, id_bounds::id_bound_after};
 use crate::{
+    clock::to_ms,
     domain::delivery::{Delivery, DeliveryState},
     id::DeliveryId,
 };
@@ -52,6 +55,16 @@ impl Way {
             _ => Self::Newest,
         }
     }
+}
+
+/// Only older ones than this are looked at: those after the page before, and of the time that the filter names.
+pub fn before(filter: &DeliveryFilter, page: Page) -> Uuid {
+    let until = filter.to.and_then(|to| id_bound_after(to_ms(to)));
+    page.after
+        .into_iter()
+        .chain(until)
+        .min()
+        .unwrap_or(Uuid::max())
 }
 
 impl Leaf {

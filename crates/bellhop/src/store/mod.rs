@@ -32,6 +32,7 @@ mod commit;
 pub mod copy;
 mod credentials;
 mod erasure;
+mod id_bounds;
 mod leaf;
 mod operational;
 mod overview;

@@ -12,13 +12,13 @@ use super::{
     Shared,
     connect::Failed,
     connection::{Transaction, execute, query, query_opt, settled},
-    purge::{PURGE_LOCK, first_id_at},
+    purge::PURGE_LOCK,
     rows,
 };
 use crate::{
     clock::to_ms,
     domain::integration::Integration,
-    store::{Erase, Erased, sealed::corrupt},
+    store::{Erase, Erased, id_bounds::first_id_at, sealed::corrupt},
 };
 
 /// Rows of one kind that one erasure looks at.

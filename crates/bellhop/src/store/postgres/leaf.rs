@@ -12,10 +12,18 @@ use super::{
 use crate::{
     domain::delivery::DeliveryState,
     id::{ApplicationId, DeliveryId, WebhookId},
-    store::{DeliveryFilter, Leaf, Page, StoreError, leaf::Way, overview::MOST_NAMES},
+    store::{
+        DeliveryFilter, Leaf, Page, StoreError,
+        leaf::{MOST_PENDING, Way, before},
+        overview::MOST_NAMES,
+    },
 };
 
 type Read<T> = Result<T, Failed>;
+
+/// Most lanes with something pending that are looked at: more than there are when this way is chosen, though they are
+/// counted a moment before.
+const MOST_HEADS: u32 = 2 * MOST_PENDING as u32;
 
 /// A page; `looked` is how many deliveries may be looked at.
 pub async fn leaf(on: &Connection, filter: &DeliveryFilter, page: Page, looked: u32) -> Read<Leaf> {
@@ -25,34 +33,103 @@ pub async fn leaf(on: &Connection, filter: &DeliveryFilter, page: Page, looked: 
     };
     let way = Way::of(filter, pending, messages(on, filter).await?);
     let of = application(on, filter).await?;
-    let looked_to = match way {
-        Way::Whole | Way::Lanes => None,
-        Way::Failed => far_back(on, "state = 'Failed'", None, page, looked).await?,
-        Way::Newest => far_back(on, "true", of, page, looked).await?,
+    let window = Window {
+        way,
+        of,
+        before: before(filter, page),
+        looked,
     };
-    let mut select = Select::new(rows::SHOWN_DELIVERY, "deliveries");
-    match way {
-        Way::Failed => select.filter_plain("state = 'Failed'"),
-        Way::Lanes => lanes(&mut select, filter.webhook_id, of),
-        Way::Whole | Way::Newest => {}
-    }
+    let mut select = match way {
+        Way::Lanes => lanes(filter.webhook_id, of),
+        Way::Whole => whole(filter),
+        Way::Failed | Way::Newest => window.select(),
+    };
     matching(&mut select, filter, of);
-    select.filter_some("id >=", Type::UUID, looked_to.map(|id| id.0));
-    select.after(page, true);
+    select.filter_some("id <", Type::UUID, page.after);
+    select.first(window.order(), page.limit);
     let found = select.run(on, rows::delivery).await?;
+    // A full page need not know.
+    let looked_to = match way {
+        Way::Failed | Way::Newest if found.len() < page.limit as usize => window.end(on).await?,
+        _ => None,
+    };
     Ok(Leaf::of(found, page.limit, looked_to))
+}
+
+/// The newest deliveries, which are looked at.
+struct Window {
+    way: Way,
+    of: Option<ApplicationId>,
+    before: Uuid,
+    looked: u32,
+}
+
+impl Window {
+    fn select(&self) -> Select {
+        let mut select = Select::new(rows::SHOWN_DELIVERY, "(SELECT * FROM deliveries");
+        self.conditions(&mut select);
+        select.newest(self.order(), self.looked);
+        select
+    }
+
+    /// The application whose index is walked.
+    fn index_of(&self) -> Option<ApplicationId> {
+        self.of.filter(|_| self.way == Way::Newest)
+    }
+
+    fn order(&self) -> &'static str {
+        match self.index_of() {
+            Some(_) => "application_id DESC, id DESC",
+            None => "id DESC",
+        }
+    }
+
+    fn conditions(&self, select: &mut Select) {
+        if self.way == Way::Failed {
+            select.filter_plain("state = 'Failed'");
+        }
+        let Some(of) = self.index_of() else {
+            select.filter("id <", Type::UUID, self.before);
+            return;
+        };
+        // As rows, which are a part of the index. With its columns one by one, the database believes that few belong to
+        // an application, and sorts them all.
+        for (compare, id) in [(">=", Uuid::nil()), ("<", self.before)] {
+            select.filter(
+                &format!("(application_id, id) {compare} ("),
+                Type::UUID,
+                of.0,
+            );
+            select.push(",");
+            select.value(Type::UUID, id);
+            select.push(")");
+        }
+    }
+
+    /// The last one in it; `None` if it holds all that there are.
+    async fn end(&self, on: &Connection) -> Read<Option<DeliveryId>> {
+        let mut select = Select::new("id", "deliveries");
+        self.conditions(&mut select);
+        select.first(self.order(), 1);
+        select.push(&format!(" OFFSET {}", self.looked.saturating_sub(1)));
+        let found = select.run(on, |row| rows::id(row, 0)).await?;
+        Ok(found.into_iter().next())
+    }
 }
 
 /// The application of the filter, or that of its webhook: the index by application serves both.
 pub async fn application(on: &Connection, filter: &DeliveryFilter) -> Read<Option<ApplicationId>> {
     Ok(match (filter.application_id, filter.webhook_id) {
-        (None, Some(id)) => {
-            let sql = "SELECT application_id FROM webhooks WHERE id = $1";
-            let found = query_opt(on, sql, &[&id.0]).await?;
-            found.map(|row| rows::id(&row, 0)).transpose()?
-        }
+        (None, Some(id)) => application_of(on, id).await?,
         (application, _) => application,
     })
+}
+
+/// Whose webhook it is.
+pub async fn application_of(on: &Connection, id: WebhookId) -> Read<Option<ApplicationId>> {
+    let sql = "SELECT application_id FROM webhooks WHERE id = $1";
+    let found = query_opt(on, sql, &[&id.0]).await?;
+    Ok(found.map(|row| rows::id(&row, 0)).transpose()?)
 }
 
 async fn pending(on: &Connection) -> Read<u64> {
@@ -76,51 +153,46 @@ async fn messages(on: &Connection, filter: &DeliveryFilter) -> Read<u64> {
     Ok(found.unwrap_or_default())
 }
 
-/// The delivery that is so far back among those that fit; `None` if there are not so many.
-async fn far_back(
-    on: &Connection,
-    condition: &str,
-    of: Option<ApplicationId>,
-    page: Page,
-    looked: u32,
-) -> Read<Option<DeliveryId>> {
-    let before = page.after.unwrap_or(Uuid::max());
-    let offset = i64::from(looked.saturating_sub(1));
-    let found = if let Some(of) = of {
-        let sql = format!(
-            "SELECT id FROM deliveries WHERE {condition} AND application_id = $3 AND id < $1 \
-             ORDER BY id DESC LIMIT 1 OFFSET $2"
-        );
-        query_opt(on, &sql, &[&before, &offset, &of.0]).await?
-    } else {
-        let sql = format!(
-            "SELECT id FROM deliveries WHERE {condition} AND id < $1 ORDER BY id DESC LIMIT 1 OFFSET $2"
-        );
-        query_opt(on, &sql, &[&before, &offset]).await?
-    };
-    Ok(found.map(|row| rows::id(&row, 0)).transpose()?)
-}
-
-/// Those that are pending are behind the heads of their lanes, and heads have an index.
-fn lanes(select: &mut Select, webhook: Option<WebhookId>, of: Option<ApplicationId>) {
-    let begin = "id IN (SELECT p.id FROM deliveries h JOIN deliveries p \
-         ON p.integration_id = h.integration_id AND p.webhook_id = h.webhook_id AND p.sequence >= h.sequence \
-         WHERE h.next_attempt_ms IS NOT NULL AND p.state = 'Pending'";
+/// Those that are pending are behind the heads of their lanes, and heads have an index. Neither that nor the way from a head
+/// to what is behind it is left to the planner: a table without statistics makes it read all.
+fn lanes(webhook: Option<WebhookId>, of: Option<ApplicationId>) -> Select {
+    let from = "(SELECT p.* FROM (SELECT integration_id, webhook_id, sequence FROM deliveries";
+    let mut select = Select::new(rows::SHOWN_DELIVERY, from);
+    // A replay is a head too. Said this way, since the planner believes that few are equal to anything.
+    select.filter_plain(
+        "next_attempt_ms IS NOT NULL AND state NOT IN ('Delivered', 'Failed', 'Discarded')",
+    );
     match (webhook, of) {
-        (Some(webhook), _) => {
-            let condition = format!("{begin} AND h.webhook_id =");
-            select.filter(&condition, Type::UUID, webhook.0);
-        }
+        (Some(webhook), _) => select.filter("webhook_id =", Type::UUID, webhook.0),
         (None, Some(application)) => {
-            let condition = format!(
-                "{begin} AND h.webhook_id IN (SELECT id FROM webhooks WHERE application_id ="
-            );
-            select.filter(&condition, Type::UUID, application.0);
+            let own = "webhook_id IN (SELECT id FROM webhooks WHERE application_id =";
+            select.filter(own, Type::UUID, application.0);
             select.push(")");
         }
-        (None, None) => select.filter_plain(begin),
+        (None, None) => {}
     }
-    select.push(")");
+    select.first("webhook_id, next_attempt_ms, id", MOST_HEADS);
+    select.of_these(
+        ") h CROSS JOIN LATERAL (SELECT * FROM deliveries WHERE integration_id = h.integration_id \
+         AND webhook_id = h.webhook_id AND sequence >= h.sequence AND state = 'Pending' OFFSET 0) p",
+    );
+    select
+}
+
+/// Those of few integrations, each of which has an index of its own; or all.
+fn whole(filter: &DeliveryFilter) -> Select {
+    let Some(enterprise) = filter
+        .enterprise_id
+        .filter(|_| filter.integration_id.is_none())
+    else {
+        return Select::new(rows::SHOWN_DELIVERY, "deliveries");
+    };
+    let from = "(SELECT d.* FROM integrations i CROSS JOIN LATERAL \
+                (SELECT * FROM deliveries WHERE integration_id = i.id OFFSET 0) d";
+    let mut select = Select::new(rows::SHOWN_DELIVERY, from);
+    select.filter("i.enterprise_id =", Type::UUID, enterprise.0);
+    select.of_these("");
+    select
 }
 
 /// Rows of a table with this in their names.

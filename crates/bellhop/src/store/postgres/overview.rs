@@ -5,14 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::{
     PostgresStore,
     connect::Failed,
     connection::{Connection, Values, query},
-    leaf,
-    purge::first_id_at,
-    rows, sign_ins,
+    leaf, rows, sign_ins,
 };
 use crate::{
     clock::to_ms,
@@ -25,6 +24,7 @@ use crate::{
     store::{
         DeliveryFilter, Failing, Leaf, MOST_FAILING, MOST_LOOKED_AT, MOST_RECENT, Page,
         RecentAttempt, Span, StoreError, Views,
+        id_bounds::first_id_at,
         overview::{
             MOST_ATTEMPTS_OF_SPAN, MOST_OF_SPAN, MOST_SAMPLED, SpanRow, Tally, failing as merged,
         },
@@ -109,7 +109,7 @@ async fn failing(
     let waiting = format!(
         "SELECT webhook_id, cause, count(*), min(created_ms) FROM \
          (SELECT webhook_id, cause, created_ms, state FROM deliveries \
-         WHERE next_attempt_ms IS NOT NULL {own} LIMIT {MOST_FAILING}) due \
+         WHERE next_attempt_ms IS NOT NULL {own} ORDER BY webhook_id, next_attempt_ms, id LIMIT {MOST_FAILING}) due \
          WHERE cause IS NOT NULL AND state = 'Pending' GROUP BY webhook_id, cause",
     );
     let failed = format!(
@@ -126,12 +126,17 @@ async fn failing(
 async fn recent_attempts(on: &Connection, webhook: WebhookId) -> Read<Vec<RecentAttempt>> {
     let sql = format!(
         "SELECT a.delivery_id, a.number, a.started_ms, a.duration_us, a.cause, a.status FROM \
-         (SELECT id FROM (SELECT id, webhook_id FROM deliveries WHERE application_id = \
-         (SELECT application_id FROM webhooks WHERE id = $1) ORDER BY id DESC LIMIT {MOST_LOOKED_AT}) newest \
-         WHERE webhook_id = $1 LIMIT {MOST_RECENT}) d JOIN attempts a ON a.delivery_id = d.id \
+         (SELECT id FROM (SELECT id, webhook_id FROM deliveries WHERE (application_id, id) >= ($2, $3) \
+         AND (application_id, id) <= ($2, $4) ORDER BY application_id DESC, id DESC LIMIT {MOST_LOOKED_AT}) newest \
+         WHERE webhook_id = $1 LIMIT {MOST_RECENT}) d \
+         CROSS JOIN LATERAL (SELECT * FROM attempts WHERE delivery_id = d.id OFFSET 0) a \
          ORDER BY a.started_ms DESC LIMIT {MOST_RECENT}",
     );
-    let found = query(on, &sql, &[&webhook.0]).await?;
+    let Some(of) = leaf::application_of(on, webhook).await? else {
+        return Ok(Vec::new());
+    };
+    let values: Values<'_> = &[&webhook.0, &of.0, &Uuid::nil(), &Uuid::max()];
+    let found = query(on, &sql, values).await?;
     Ok(rows::all(&found, attempt)?)
 }
 
@@ -140,7 +145,8 @@ async fn history(on: &Connection, webhook: WebhookId, moments: &[Timestamp]) -> 
         "SELECT d.id, d.state, a.duration_us, a.cause IS NULL FROM \
          (SELECT id, state FROM (SELECT id, state, webhook_id FROM deliveries WHERE application_id = \
          (SELECT application_id FROM webhooks WHERE id = $1) AND id >= $2 AND id < $3 ORDER BY id LIMIT {MOST_OF_SPAN}) span \
-         WHERE webhook_id = $1 LIMIT {MOST_SAMPLED}) d LEFT JOIN attempts a ON a.delivery_id = d.id \
+         WHERE webhook_id = $1 LIMIT {MOST_SAMPLED}) d \
+         LEFT JOIN LATERAL (SELECT * FROM attempts WHERE delivery_id = d.id OFFSET 0) a ON true \
          ORDER BY d.id LIMIT {MOST_ATTEMPTS_OF_SPAN}",
     );
     let mut spans = Vec::with_capacity(moments.len());

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::to_ms,
     domain::delivery::DeliveryState,
-    store::{Purge, Purged, sealed::corrupt},
+    store::{Purge, Purged, id_bounds::first_id_at, sealed::corrupt},
     vault::RingKeyId,
 };
 
@@ -377,10 +377,4 @@ pub fn carrying_secrets() -> Vec<&'static str> {
     all.filter(|action| action.carries_secret())
         .map(Action::as_str)
         .collect()
-}
-
-/// The least id that is made at this moment.
-pub fn first_id_at(ms: i64) -> Uuid {
-    let ms = u64::try_from(ms).unwrap_or(0);
-    Uuid::from_u128(u128::from(ms) << 80)
 }

@@ -12,9 +12,7 @@ use super::{
     claims,
     connect::Failed,
     connection::{Connection, query, query_opt},
-    leaf,
-    purge::first_id_at,
-    rows,
+    leaf, rows,
 };
 use crate::{
     clock::to_ms,
@@ -28,13 +26,11 @@ use crate::{
     id::{ApplicationId, DeliveryId, IntegrationId, KeyId, WebhookId},
     store::{
         DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoreError, StoredMessage,
+        id_bounds::{first_id_at, id_bound_after},
         sealed::body_row,
     },
     vault::Vault,
 };
-
-/// The clock may have fallen between two ids, by a minute at most.
-const CLOCK_FALLS_MS: i64 = 60_000;
 
 type Read<T> = Result<T, Failed>;
 
@@ -147,8 +143,8 @@ pub async fn body(on: &Connection, vault: &Vault, of: DeliveryId) -> Read<Option
         on,
         "SELECT m.integration_id, m.sequence, m.is_sealed, \
          CASE WHEN d.profile = '2025' THEN COALESCE(m.body_2025, m.body) ELSE m.body END, m.erased_ms \
-         FROM deliveries d JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence \
-         WHERE d.id = $1",
+         FROM (SELECT integration_id, sequence, profile FROM deliveries WHERE id = $1 LIMIT 1) d \
+         JOIN messages m ON m.integration_id = d.integration_id AND m.sequence = d.sequence",
         &[&of.0],
     )
     .await?;
@@ -180,14 +176,12 @@ pub fn matching(select: &mut Select, filter: &DeliveryFilter, of: Option<Applica
         Type::UUID,
         filter.integration_id.map(|id| id.0),
     );
-    if let Some(enterprise) = filter.enterprise_id {
-        select.filter(
-            "integration_id IN (SELECT id FROM integrations WHERE enterprise_id =",
-            Type::UUID,
-            enterprise.0,
-        );
-        select.sql.push(')');
-    }
+    // Not as a join: the database would sort all that the enterprise has for the newest few.
+    select.filter_some(
+        "(SELECT i.enterprise_id FROM integrations i WHERE i.id = integration_id) =",
+        Type::UUID,
+        filter.enterprise_id.map(|id| id.0),
+    );
     select.filter_some("action =", Type::TEXT, filter.action.map(Action::as_str));
     select.filter_some(
         "state =",
@@ -199,10 +193,7 @@ pub fn matching(select: &mut Select, filter: &DeliveryFilter, of: Option<Applica
     select.filter_some("created_ms <", Type::INT8, filter.to.map(to_ms));
     // Ids begin with the time at which they were made: the index finds the range.
     let from = filter.from.map(|from| first_id_at(to_ms(from)));
-    let to = filter
-        .to
-        .and_then(|to| to_ms(to).checked_add(CLOCK_FALLS_MS))
-        .map(first_id_at);
+    let to = filter.to.and_then(|to| id_bound_after(to_ms(to)));
     select.filter_some("id >=", Type::UUID, from);
     select.filter_some("id <", Type::UUID, to);
 }
@@ -296,9 +287,28 @@ impl Select {
         value: impl ToSql + Sync + Send + 'static,
     ) {
         self.filter_plain(condition);
+        self.value(kind, value);
+    }
+
+    /// One more value.
+    pub fn value(&mut self, kind: Type, value: impl ToSql + Sync + Send + 'static) {
         self.values.push((Box::new(value), kind));
         self.sql.push_str(" $");
         self.sql.push_str(&self.values.len().to_string());
+    }
+
+    /// What was selected from so far is the newest so many of it, in the order of an index: the database has no other
+    /// way then, whatever it believes of the table. It has no statistics of a new one.
+    pub fn newest(&mut self, order: &str, limit: u32) {
+        self.first(order, limit);
+        self.of_these("");
+    }
+
+    /// What was selected from so far, and this, is what is selected from.
+    pub fn of_these(&mut self, more: &str) {
+        self.sql.push_str(more);
+        self.sql.push_str(") deliveries");
+        self.has_condition = false;
     }
 
     /// More of the condition before.
@@ -320,15 +330,19 @@ impl Select {
     /// The order of ids, from where the page before ended.
     pub fn after(&mut self, page: Page, newest_first: bool) {
         let (compare, order) = if newest_first {
-            ("id <", "DESC")
+            ("id <", "id DESC")
         } else {
-            ("id >", "ASC")
+            ("id >", "id ASC")
         };
         self.filter_some(compare, Type::UUID, page.after);
-        self.sql.push_str(" ORDER BY id ");
-        self.sql.push_str(order);
-        self.sql.push_str(" LIMIT ");
-        self.sql.push_str(&page.limit.to_string());
+        self.first(order, page.limit);
+    }
+
+    /// The first of them in this order.
+    pub fn first(&mut self, order: &str, limit: u32) {
+        for part in [" ORDER BY ", order, " LIMIT ", &limit.to_string()] {
+            self.sql.push_str(part);
+        }
     }
 
     pub async fn run<T>(

@@ -1,6 +1,7 @@
 //! A page of filtered deliveries, looking at so many at most; and names of which a part is known.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+use uuid::Uuid;
 
 use super::{
     health,
@@ -10,7 +11,11 @@ use super::{
 use crate::{
     domain::delivery::DeliveryState,
     id::{ApplicationId, DeliveryId, WebhookId},
-    store::{DeliveryFilter, Leaf, Page, StoreError, leaf::Way, overview::MOST_NAMES},
+    store::{
+        DeliveryFilter, Leaf, Page, StoreError,
+        leaf::{Way, before},
+        overview::MOST_NAMES,
+    },
 };
 
 /// A page; `looked` is how many deliveries may be looked at.
@@ -26,10 +31,11 @@ pub fn leaf(
     };
     let way = Way::of(filter, pending, messages(connection, filter)?);
     let of = application(connection, filter)?;
+    let before = before(filter, page);
     let looked_to = match way {
         Way::Whole | Way::Lanes => None,
-        Way::Failed => far_back(connection, "state = 'Failed'", None, page, looked)?,
-        Way::Newest => far_back(connection, "1", of, page, looked)?,
+        Way::Failed => far_back(connection, "state = 'Failed'", None, before, looked)?,
+        Way::Newest => far_back(connection, "1", of, before, looked)?,
     };
     let from = match way {
         // The planner may not choose the other way: it does not know how few there are.
@@ -93,7 +99,7 @@ fn far_back(
     connection: &Connection,
     condition: &str,
     of: Option<ApplicationId>,
-    page: Page,
+    before: Uuid,
     looked: u32,
 ) -> Result<Option<DeliveryId>, StoreError> {
     let index = match condition {
@@ -108,7 +114,6 @@ fn far_back(
     let sql = format!(
         "SELECT id FROM deliveries{index} WHERE {condition} AND {own} AND id < ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3"
     );
-    let before = page.after.unwrap_or(uuid::Uuid::max());
     let mut select = connection.prepare_cached(&sql)?;
     let values = params![of, DeliveryId(before), looked.saturating_sub(1)];
     Ok(select.query_row(values, |row| row.get(0)).optional()?)

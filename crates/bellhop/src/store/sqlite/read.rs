@@ -8,7 +8,6 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, params};
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use super::{claims, health, leaf, rows, schema::open_reader};
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
     id::{ApplicationId, DeliveryId, IntegrationId, KeyId, WebhookId},
     store::{
         DeliveryFilter, IntegrationFilter, MessageBody, Page, Stats, StoreError, StoredMessage,
+        id_bounds,
     },
     vault::Vault,
 };
@@ -320,16 +320,12 @@ pub fn stats(connection: &Connection, now: Timestamp) -> Result<Stats, StoreErro
 
 /// The least id that is made at this moment.
 pub fn first_id_at(at: Timestamp) -> DeliveryId {
-    let ms = u64::try_from(to_ms(at)).unwrap_or(0);
-    DeliveryId(Uuid::from_u128(u128::from(ms) << 80))
+    DeliveryId(id_bounds::first_id_at(to_ms(at)))
 }
 
-/// An id above each that was made before this moment. The clock may have fallen between two ids, so the
-/// exact test is that of the column; a minute is more than a clock falls.
+/// An id above each that was made before this moment.
 pub fn id_bound_after(at: Timestamp) -> Option<DeliveryId> {
-    Timestamp::from_millisecond(to_ms(at).checked_add(60_000)?)
-        .ok()
-        .map(first_id_at)
+    id_bounds::id_bound_after(to_ms(at)).map(DeliveryId)
 }
 
 /// A query whose conditions depend on what is asked. Values are always parameters.

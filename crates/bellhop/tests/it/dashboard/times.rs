@@ -82,7 +82,16 @@ async fn fill(sending: &mut Sending, many: usize) -> Ids {
 
 /// Copies what there is until there are so many, spread over the month before.
 fn copy(sending: &Sending, many: usize) {
-    sending.app.place.tamper(&format!(
+    let sql = if is_postgres() {
+        copy_on_postgres(many)
+    } else {
+        copy_on_sqlite(many)
+    };
+    sending.app.place.tamper(&sql);
+}
+
+fn copy_on_sqlite(many: usize) -> String {
+    format!(
         "PRAGMA synchronous = OFF;
          CREATE TEMP TABLE lanes AS SELECT row_number() OVER () - 1 AS lane, * FROM
            (SELECT DISTINCT webhook_id, application_id, integration_id FROM deliveries);
@@ -104,7 +113,36 @@ fn copy(sending: &Sending, many: usize) {
          UPDATE delivery_counts SET n = (SELECT COUNT(*) FROM deliveries d WHERE d.state = delivery_counts.state);
          INSERT OR IGNORE INTO messages (integration_id, sequence, action, created_ms, is_sealed, body)
            SELECT integration_id, sequence, action, created_ms, 0, x'7b7d' FROM deliveries;"
-    ));
+    )
+}
+
+/// With statistics, as there are in time. Autovacuum may have come in the middle, when none of it was committed.
+fn copy_on_postgres(many: usize) -> String {
+    format!(
+        "CREATE TEMP TABLE lanes AS SELECT row_number() OVER () - 1 AS lane, l.* FROM
+           (SELECT DISTINCT webhook_id, application_id, integration_id FROM deliveries) l;
+         CREATE TEMP TABLE bounds AS SELECT (SELECT MIN(created_ms) FROM deliveries) AS at, (SELECT COUNT(*) FROM lanes) AS many;
+         CREATE TEMP TABLE copies AS
+           SELECT n, (lpad(to_hex(b.at - 60000 - ({many} - n) * (2592000000 / {many})), 12, '0') || '7' || lpad(to_hex(n % 4096), 3, '0')
+               || '8000' || lpad(to_hex(n), 12, '0'))::uuid AS id,
+             b.at - 60000 - ({many} - n) * (2592000000 / {many}) AS at, l.*, n / b.many + 2 AS sequence
+           FROM generate_series(0, {many}::bigint - 1) AS n, bounds b, lanes l WHERE l.lane = n % b.many;
+         INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, profile, state, cause,
+             attempt_count, tries, created_ms, ended_ms)
+           SELECT id, webhook_id, application_id, integration_id, sequence, sequence - 1,
+             CASE n % 5 WHEN 0 THEN 'IntegrationDisabled' WHEN 1 THEN 'IntegrationEnabled' WHEN 2 THEN 'IntegrationCanceled' ELSE 'IntegrationReinstated' END,
+             'default', CASE WHEN n % 100 = 7 THEN 'Failed' ELSE 'Delivered' END, CASE WHEN n % 100 = 7 THEN 'server_error' END,
+             1, 1, at, at + 400 FROM copies;
+         INSERT INTO attempts (delivery_id, application_id, number, started_ms, duration_us, cause, signature, traceparent, status, is_truncated, wait_us)
+           SELECT id, application_id, 1, at + 5, 20000 + (n * 7919) % 90000, CASE WHEN n % 100 = 7 THEN 'server_error' END, 'v1,x', '',
+             CASE WHEN n % 100 = 7 THEN 500 ELSE 204 END, false, 19000 FROM copies;
+         UPDATE integrations SET sequence = 1 + (SELECT MAX(sequence) FROM deliveries d WHERE d.integration_id = integrations.id);
+         DELETE FROM delivery_counts;
+         INSERT INTO delivery_counts (shard, state, n) SELECT 0, state, COUNT(*) FROM deliveries GROUP BY state;
+         INSERT INTO messages (integration_id, sequence, application_id, action, created_ms, is_sealed, body)
+           SELECT integration_id, sequence, application_id, action, created_ms, false, '\\x7b7d' FROM deliveries ON CONFLICT DO NOTHING;
+         ANALYZE deliveries, attempts, messages, integrations;"
+    )
 }
 
 /// Each page: its name, and its path; what is in braces is put in.
@@ -196,9 +234,6 @@ async fn all(many: usize) -> Vec<(&'static str, Duration)> {
 
 #[tokio::test]
 async fn every_page_is_there_when_there_are_many() {
-    if is_postgres() {
-        return;
-    }
     let told = all(30_000).await;
     assert!(told.len() > 30);
 }
@@ -206,9 +241,6 @@ async fn every_page_is_there_when_there_are_many() {
 #[tokio::test]
 #[ignore = "takes a minute and a release build: it is for measuring"]
 async fn a_million_deliveries() {
-    if is_postgres() {
-        return;
-    }
     let told = all(1_000_000).await;
     for (name, took) in &told {
         println!("| {name} | {:.1} ms |", took.as_secs_f64() * 1e3);

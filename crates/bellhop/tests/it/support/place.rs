@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::random::SeededRandom;
-use crate::store::postgres::TestDatabase;
+use crate::store::postgres::{TestDatabase, execute};
 
 /// Where a store is, and goes away.
 #[derive(Debug)]
@@ -92,13 +92,19 @@ impl Place {
 }
 
 impl Place {
-    /// What somebody does who can write to the file.
+    /// What somebody does who can write to the database.
     pub fn tamper(&self, sql: &str) {
-        let Self::Folder(folder) = self else {
-            panic!("only a file is tampered with");
-        };
-        let connection = rusqlite::Connection::open(folder.path().join("bellhop.db")).unwrap();
-        connection.execute_batch(sql).unwrap();
+        match self {
+            Self::Folder(folder) => {
+                let file = folder.path().join("bellhop.db");
+                let connection = rusqlite::Connection::open(file).unwrap();
+                connection.execute_batch(sql).unwrap();
+            }
+            Self::Cluster(database) => {
+                let (url, sql) = (database.url(), sql.to_owned());
+                apart(async move { execute(&url, &sql).await });
+            }
+        }
     }
 }
 

@@ -105,6 +105,7 @@ macro_rules! conformance {
                     the_newest_attempts_of_a_webhook_are_told,
                     a_webhooks_history_is_told_in_spans,
                     leafed_through_a_filter_gives_all_of_it,
+                    a_page_of_a_former_time_begins_there,
                     names_are_found_by_a_part_of_them,
                 ]
                 replaying: [

@@ -11,7 +11,7 @@ use bellhop::{
         secret_text::SecretText,
         sign_in::{SignIn, SignInKind},
     },
-    id::{ApplicationId, WebhookId},
+    id::{ApplicationId, EnterpriseId, WebhookId},
     store::{CommitError, DeliveryFilter, Noun, Page, SignInWrite, Write},
 };
 use bellhop_webhook::Action;
@@ -236,7 +236,11 @@ pub async fn a_webhooks_history_is_told_in_spans<D: Database>(world: World<D>) {
 }
 
 /// Filters that are looked for in each of the ways that there are.
-fn filters(of: ApplicationId, webhook: WebhookId, other: WebhookId) -> Vec<DeliveryFilter> {
+fn filters(
+    (of, enterprise): (ApplicationId, EnterpriseId),
+    webhook: WebhookId,
+    other: WebhookId,
+) -> Vec<DeliveryFilter> {
     let all = DeliveryFilter::default;
     let of_state = |state| DeliveryFilter {
         state: Some(state),
@@ -277,6 +281,14 @@ fn filters(of: ApplicationId, webhook: WebhookId, other: WebhookId) -> Vec<Deliv
         },
         doing(Action::IntegrationCreated),
         doing(Action::IntegrationDeleted),
+        DeliveryFilter {
+            enterprise_id: Some(enterprise),
+            ..to(webhook)
+        },
+        DeliveryFilter {
+            enterprise_id: Some(EnterpriseId(webhook.0)),
+            ..all()
+        },
     ]
 }
 
@@ -302,7 +314,7 @@ pub async fn leafed_through_a_filter_gives_all_of_it<D: Database>(world: World<D
     }
     let of = world.webhook(webhook).await.application_id;
     let store = world.store();
-    for filter in filters(of, webhook, other) {
+    for filter in filters((of, world.enterprise), webhook, other) {
         let whole = Page {
             after: None,
             limit: 1000,
@@ -328,6 +340,31 @@ pub async fn leafed_through_a_filter_gives_all_of_it<D: Database>(world: World<D
             assert_eq!(found, wanted, "{filter:?}, looking at {looked}");
         }
     }
+}
+
+/// A page of a former time is looked for there, and not among all that came after it.
+pub async fn a_page_of_a_former_time_begins_there<D: Database>(world: World<D>) {
+    world.new_webhook().await;
+    let first = world.new_integration().await;
+    world.clock.advance(Duration::from_hours(1));
+    let between = world.now();
+    world.clock.advance(Duration::from_hours(1));
+    for _ in 0..5 {
+        world.new_integration().await;
+    }
+    let filter = DeliveryFilter {
+        action: Some(Action::IntegrationCreated),
+        to: Some(between),
+        ..DeliveryFilter::default()
+    };
+    let page = Page {
+        after: None,
+        limit: 10,
+    };
+    let leaf = world.store().leaf(filter, page, 2).await.unwrap();
+    assert_eq!(leaf.looked_to, None);
+    assert_eq!(leaf.deliveries.len(), 1);
+    assert_eq!(leaf.deliveries[0].integration_id, first);
 }
 
 pub async fn names_are_found_by_a_part_of_them<D: Database>(world: World<D>) {
