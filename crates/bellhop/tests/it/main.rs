@@ -13,6 +13,7 @@ mod dashboard;
 mod delivery;
 mod delivery_clock;
 mod deploy;
+mod documentation;
 mod erasure;
 mod events;
 mod health;
