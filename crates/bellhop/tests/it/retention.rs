@@ -128,6 +128,25 @@ async fn the_audit_log_is_kept_as_long_as_it_is_set() {
     sending.app.stop().await;
 }
 
+/// Bodies are not erased here: what says that they are to be goes with them.
+#[tokio::test]
+async fn nothing_is_left_of_an_integration_that_is_purged() {
+    let mut sending = Sending::start().await;
+    let mut retention = retention(&sending);
+    sending.plain_webhook().await;
+    let id = sending.integration("Front desk").await;
+    sending.command(&id, "disable").await;
+    let path = format!("/v1/integrations/{id}");
+    let delete = sending.app.operator(http::Method::DELETE, &path);
+    delete.send().await.expect(200);
+    assert_eq!(sending.drain().await, 3);
+    assert_ne!(sending.app.place.rows_of_integrations(), []);
+    sending.app.clock.advance(400 * DAY);
+    assert_eq!(purge(&mut retention).await.tombstones, 1);
+    assert_eq!(sending.app.place.rows_of_integrations(), []);
+    sending.app.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_held_outlives_every_time() {
     let mut sending = Sending::start().await;

@@ -331,13 +331,13 @@ impl Slice<'_> {
             self.is_full = true;
             return Ok(false);
         }
-        execute(
-            self.on,
+        for of_it in [
             "DELETE FROM lane_ends WHERE integration_id = $1",
-            &[&id],
-        )
-        .await?;
-        execute(self.on, "DELETE FROM integrations WHERE id = $1", &[&id]).await?;
+            "DELETE FROM erasures_left WHERE integration_id = $1",
+            "DELETE FROM integrations WHERE id = $1",
+        ] {
+            execute(self.on, of_it, &[&id]).await?;
+        }
         self.purged.tombstones += 1;
         Ok(true)
     }

@@ -317,8 +317,13 @@ impl Slice<'_> {
         )?;
         self.purged.others += n;
         if was_all {
-            self.execute("DELETE FROM lane_ends WHERE integration_id = ?1", [id])?;
-            self.execute("DELETE FROM integrations WHERE id = ?1", [id])?;
+            for of_it in [
+                "DELETE FROM lane_ends WHERE integration_id = ?1",
+                "DELETE FROM erasures_left WHERE integration_id = ?1",
+                "DELETE FROM integrations WHERE id = ?1",
+            ] {
+                self.execute(of_it, [id])?;
+            }
             self.purged.tombstones += 1;
         }
         Ok(was_all)

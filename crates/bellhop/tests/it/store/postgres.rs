@@ -106,6 +106,16 @@ pub async fn execute(url: &str, sql: &str) {
     let _ = connection.await;
 }
 
+/// What a query with a text and a number finds.
+pub async fn rows(url: &str, sql: &str) -> Vec<(String, i64)> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let found = client.query(sql, &[]).await.unwrap();
+    drop(client);
+    let _ = connection.await;
+    found.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
 /// The store of several replicas, as one of them has it.
 pub struct Postgres {
     store: Option<Arc<PostgresStore>>,

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::random::SeededRandom;
-use crate::store::postgres::{TestDatabase, execute};
+use crate::store::postgres::{TestDatabase, execute, rows};
 
 /// Where a store is, and goes away.
 #[derive(Debug)]
@@ -105,6 +105,52 @@ impl Place {
                 apart(async move { execute(&url, &sql).await });
             }
         }
+    }
+}
+
+impl Place {
+    /// How many rows there are of one integration or more, in each table that has any.
+    pub fn rows_of_integrations(&self) -> Vec<(String, i64)> {
+        let count = |table: &str| {
+            format!("SELECT '{table}', count(*) FROM {table} WHERE integration_id IS NOT NULL")
+        };
+        let with = "integration_id";
+        let mut rows = match self {
+            Self::Folder(folder) => {
+                let file = folder.path().join("bellhop.db");
+                let connection = rusqlite::Connection::open(file).unwrap();
+                let rows = |sql: &str| -> Vec<(String, i64)> {
+                    let mut select = connection.prepare(sql).unwrap();
+                    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+                    rows.unwrap().map(Result::unwrap).collect()
+                };
+                let tables = rows(&format!(
+                    "SELECT t.name, 0 FROM sqlite_schema t, pragma_table_info(t.name) c \
+                     WHERE t.type = 'table' AND c.name = '{with}'"
+                ));
+                tables
+                    .iter()
+                    .flat_map(|(table, _)| rows(&count(table)))
+                    .collect()
+            }
+            Self::Cluster(database) => {
+                let url = database.url();
+                apart(async move {
+                    let tables = format!(
+                        "SELECT table_name::text, 0::bigint FROM information_schema.columns \
+                         WHERE table_schema = 'public' AND column_name = '{with}'"
+                    );
+                    let mut all = Vec::new();
+                    for (table, _) in rows(&url, &tables).await {
+                        all.extend(rows(&url, &count(&table)).await);
+                    }
+                    all
+                })
+            }
+        };
+        assert!(rows.len() > 2, "{rows:?}");
+        rows.retain(|(_, n)| *n > 0);
+        rows
     }
 }
 
