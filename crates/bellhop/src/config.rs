@@ -9,6 +9,7 @@ mod origin;
 mod problem;
 mod secret_files;
 mod setting;
+mod traces;
 mod values;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use origin::Origin;
 pub use problem::{ConfigError, UnknownName};
 pub use secret_files::{ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE, Secrets, make_encryption_key};
 pub use setting::{SETTINGS, Setting, flag, variable};
+pub use traces::Traces;
 pub use values::{ForwardedHeader, LogFormat};
 
 use crate::{
@@ -79,6 +81,8 @@ pub struct Config {
     pub operator_webhook: OperatorWebhook,
     /// How they are mailed, if they are.
     pub mail: Option<MailOptions>,
+    /// Where traces go, if they do.
+    pub traces: Option<Traces>,
     /// The operator's key, if it is given.
     operator_key: Option<SecretText>,
     /// The key ring, if it is given.
@@ -218,6 +222,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         egress,
         operator_webhook,
         mail,
+        traces: traces::read(&sources.environment)?,
         token_overlap: reader.read("token_overlap_seconds", values::seconds(0..=30 * 86_400))?,
         erasure_grace: reader.read("erasure_grace_seconds", values::wait_or_never)?,
         keep: Keep {

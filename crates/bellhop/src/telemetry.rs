@@ -23,6 +23,8 @@ use crate::{
     store::{Purged, Resealed, Standing, Stats},
 };
 
+pub mod traces;
+
 mod process;
 
 use process::Process;
@@ -54,6 +56,7 @@ pub struct Metrics {
     resealed_values: Counter,
     former_key_in_use: Gauge,
     encryption_keys: Family<RingLabels, Gauge>,
+    traces_dropped: Counter,
     store: StoreGauges,
     /// A scrape sets the gauges and then reads them: one at a time.
     scraping: Mutex<Process>,
@@ -138,6 +141,7 @@ impl Metrics {
             resealed_values: Counter::default(),
             former_key_in_use: Gauge::default(),
             encryption_keys: Family::default(),
+            traces_dropped: Counter::default(),
             store: StoreGauges::default(),
             scraping: Mutex::new(Process::register(&mut registry)),
             registry: Registry::default(),
@@ -341,6 +345,11 @@ impl Metrics {
             "bellhop_encryption_keys",
             "The encryption keys that this process knows, by id and use",
             self.encryption_keys.clone(),
+        );
+        to.register(
+            "bellhop_traces_dropped",
+            "Spans that the collector of traces did not take, or that there was no room for",
+            self.traces_dropped.clone(),
         );
         to.register_with_unit(
             "bellhop_store_database",

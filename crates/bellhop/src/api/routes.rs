@@ -158,7 +158,7 @@ fn wrong_method(
         if let Ok(value) = HeaderValue::from_str(&allowed) {
             error = error.with_header(header::ALLOW, value);
         }
-        std::future::ready(refuse(&api, request.headers(), error))
+        std::future::ready(refuse(&api, &request, error))
     }
 }
 
@@ -170,7 +170,7 @@ async fn wrong_path(State(api): State<ApiState>, request: Request) -> axum::resp
         None => " GET /docs lists all paths.".to_owned(),
     };
     let error = ApiError::new(Code::NotFound, format!("There is no path {path}.{hint}"));
-    refuse(&api, request.headers(), error)
+    refuse(&api, &request, error)
 }
 
 /// A text of a stranger, cut.

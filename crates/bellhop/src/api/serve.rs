@@ -13,7 +13,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     bucket::Pace,
     domain::{audit::Peer, sign_in::Viewer},
+    telemetry::traces::{AnsweredRequest, Asked},
 };
 
 /// The header with the request's id.
@@ -42,6 +43,10 @@ struct Visit {
     known: Option<HeaderValue>,
     /// How the key stands that was asked with, if it is limited.
     standing: Option<Standing>,
+    /// What its trace needs, if there is one.
+    traced: Option<Asked>,
+    /// The code of the problem, if the fault is ours.
+    fault: Option<&'static str>,
 }
 
 /// A route that answers callers with a key.
@@ -82,7 +87,7 @@ where
             let handler = handler.clone();
             async move {
                 let (parts, body) = request.into_parts();
-                let mut visit = Visit::begin(&api, &parts.headers);
+                let mut visit = Visit::begin(&api, &parts.headers).traced(&api, &parts.headers);
                 let admitted = admit(route, &api, &mut visit, parts, &path, body);
                 let answered = match admitted.await {
                     Ok(call) => handler(call).await,
@@ -113,7 +118,10 @@ where
         move |State(api): State<ApiState>, path: PathParts, request: Request| {
             let handler = handler.clone();
             async move {
-                let visit = Visit::begin(&api, request.headers());
+                let mut visit = Visit::begin(&api, request.headers());
+                if !is_asked_all_the_time(route) {
+                    visit = visit.traced(&api, request.headers());
+                }
                 let answered = match take_of_stranger(route, &api, &request) {
                     Ok(()) => handler(api.clone(), first(&path)).await,
                     Err(error) => Err(error),
@@ -125,11 +133,30 @@ where
 }
 
 /// Answers what no route takes.
-pub fn refuse(api: &ApiState, headers: &HeaderMap, error: ApiError) -> Response {
-    let visit = Visit::begin(api, headers);
+pub fn refuse(api: &ApiState, request: &Request, error: ApiError) -> Response {
+    let headers = request.headers();
+    let visit = Visit::begin(api, headers).traced(api, headers);
     let reply = error.into_reply(&visit.request_id);
+    visit.trace(None, known_method(request.method()), api, &reply);
     // One label for all of them: strangers' paths must not fill the memory.
     visit.finish("none", "any", api, reply)
+}
+
+/// A method of HTTP, or the word for any other.
+fn known_method(method: &Method) -> &'static str {
+    let known = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+    ];
+    let found = known.into_iter().find(|name| method == name);
+    found.unwrap_or("_OTHER")
+}
+
+/// What machines ask every few seconds hides what people ask, so there are no traces of it.
+fn is_asked_all_the_time(route: &RouteInfo) -> bool {
+    matches!(
+        route.operation,
+        Operation::Live | Operation::Ready | Operation::ReadMetrics
+    )
 }
 
 fn filter(route: &RouteInfo) -> MethodFilter {
@@ -266,11 +293,20 @@ impl Visit {
             request_id: given_request_id(headers).unwrap_or_else(|| api.request_id()),
             known: headers.get(header::IF_NONE_MATCH).cloned(),
             standing: None,
+            traced: None,
+            fault: None,
         }
     }
 
+    /// The same with a span, if requests are traced.
+    fn traced(mut self, api: &ApiState, headers: &HeaderMap) -> Self {
+        let traces = api.options.traces.as_ref();
+        self.traced = traces.map(|traces| traces.asked(headers, api.lifecycle().now()));
+        self
+    }
+
     fn end(
-        self,
+        mut self,
         route: &'static RouteInfo,
         api: &ApiState,
         answered: Result<Reply, ApiError>,
@@ -282,18 +318,40 @@ impl Visit {
                     let operation = route.operation.as_str();
                     let (code, request_id) = (error.code().as_str(), &*self.request_id);
                     tracing::error!(operation, code, request_id, "a request failed");
+                    self.fault = Some(code);
                 }
                 error.into_reply(&self.request_id)
             }
         };
-        self.finish(route.path, route.method.as_str(), api, reply)
+        let method = route.method.as_str();
+        self.trace(Some(route.path), method, api, &reply);
+        self.finish(route.path, method, api, reply)
+    }
+
+    fn trace(
+        &self,
+        route: Option<&'static str>,
+        method: &'static str,
+        api: &ApiState,
+        reply: &Reply,
+    ) {
+        if let (Some(traces), Some(asked)) = (&api.options.traces, &self.traced) {
+            let answer = AnsweredRequest {
+                route,
+                method,
+                status: reply.status().as_u16(),
+                fault: self.fault,
+                took: self.begun.elapsed(),
+            };
+            traces.answered(asked, &answer);
+        }
     }
 
     /// 304 if the caller has this version already.
     fn conditional(&self, route: &RouteInfo, reply: Reply) -> Reply {
         match (&self.known, reply.etag()) {
             (Some(known), Some(etag))
-                if route.method == http::Method::GET && preconditions::names(known, etag) =>
+                if route.method == Method::GET && preconditions::names(known, etag) =>
             {
                 reply.not_modified()
             }

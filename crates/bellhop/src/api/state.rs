@@ -21,7 +21,7 @@ use crate::{
     lifecycle::Lifecycle,
     live::Live,
     store::{CommitError, Store, StoreError, Write},
-    telemetry::Metrics,
+    telemetry::{Metrics, traces::Traces},
 };
 
 /// What the API is made of.
@@ -47,6 +47,8 @@ pub struct ApiOptions {
     pub are_keys_shared: bool,
     /// Where figures are kept.
     pub metrics: Arc<Metrics>,
+    /// Where requests are traced, if they are.
+    pub traces: Option<Arc<Traces>>,
     /// How often a key, or an address without one, may ask.
     pub rates: Rates,
     /// How long a webhook's former secrets sign after a rotation, unless the caller says otherwise.

@@ -37,7 +37,7 @@ use crate::{
     random::{self, SharedRandom, SystemRandom},
     receiving::Play,
     store::{Store, StoreError},
-    telemetry::Metrics,
+    telemetry::traces::Traces,
 };
 
 pub mod pending_entries;
@@ -52,6 +52,7 @@ mod open;
 mod operational;
 mod replicas;
 mod test_sender;
+mod traces;
 mod upkeep;
 
 /// How long a webhook's former secrets sign after a rotation.
@@ -82,6 +83,7 @@ pub struct App {
     replays: ReplayRunner,
     audit: AuditLinks,
     proxies: Proxies,
+    traces: Option<Arc<Traces>>,
     drain: Duration,
     /// Whether other replicas may use the database as well.
     is_shared: bool,
@@ -104,8 +106,7 @@ impl App {
         let secrets = config.open_secrets(&*parts.random)?;
         let (listener, own) = bind(config.listen).await?;
 
-        let metrics = Arc::new(Metrics::new());
-        let observe = Arc::new(Observe::of(&metrics));
+        let observe = Arc::new(Observe::new(&config, &parts)?);
         let feed = feed(&config, &parts);
         let (policy, play) = egress(&config, &parts, own);
         let attempts = attempts(&config, policy.clone(), &parts)?;
@@ -139,15 +140,12 @@ impl App {
             feed: feed.clone(),
             retire_secrets: attempts.retired.clone(),
             judge_url: Arc::new(Judge(policy.clone())),
-            test_sender: Arc::new(WebhookTest {
-                attempts,
-                policy,
-                random: parts.random.clone(),
-            }),
+            test_sender: WebhookTest::shared(attempts, policy, &parts.random),
             operator_key: hash(&secrets.operator_key),
             former_operator_keys: secrets.former_operator_keys.iter().map(hash).collect(),
             are_keys_shared: config.is_shared(),
-            metrics,
+            metrics: observe.metrics.clone(),
+            traces: observe.traces.clone(),
             rates: rates(&config),
             secret_overlap: SECRET_OVERLAP,
             public_url: config.public_url.clone(),
@@ -166,6 +164,7 @@ impl App {
             replays,
             audit,
             proxies: Proxies::of(&config),
+            traces: observe.traces.clone(),
             drain: config.drain,
             is_shared: config.is_shared(),
         })
@@ -256,6 +255,7 @@ impl App {
         let _ = written.send(true);
         audit.await.context("the keeper of the audit log stopped")?;
         self.store.close().await?;
+        traces::close(self.traces).await;
         Ok(())
     }
 }

@@ -2,20 +2,26 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::{Parts, traces};
 use crate::{
+    config::Config,
     delivery::{
-        DeliveryObserver, erasure::ErasureObserver, resealing::ResealingObserver,
-        retention::RetentionObserver,
+        DeliveryObserver, MadeAttempt, egress::TargetHost, erasure::ErasureObserver,
+        resealing::ResealingObserver, retention::RetentionObserver,
     },
     domain::cause::Cause,
     store::{Erased, Purged, Resealed, sqlite::StoreObserver},
-    telemetry::Metrics,
+    telemetry::{
+        Metrics,
+        traces::{DeliveryAttempt, Host, Traces},
+    },
 };
 
 /// Counts.
 #[derive(Debug)]
 pub struct Observe {
     pub metrics: Arc<Metrics>,
+    pub traces: Option<Arc<Traces>>,
 }
 
 impl StoreObserver for Observe {
@@ -25,10 +31,11 @@ impl StoreObserver for Observe {
 }
 
 impl Observe {
-    /// Counts there.
-    pub fn of(metrics: &Arc<Metrics>) -> Self {
-        let metrics = metrics.clone();
-        Self { metrics }
+    /// As it is configured.
+    pub fn new(config: &Config, parts: &Parts) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new());
+        let traces = traces::open(config, &metrics, parts)?;
+        Ok(Self { metrics, traces })
     }
 }
 
@@ -39,6 +46,23 @@ impl DeliveryObserver for Observe {
 
     fn first_attempt(&self, after_commit: Duration) {
         self.metrics.first_attempt(after_commit);
+    }
+
+    fn made(&self, made: &MadeAttempt<'_>) {
+        let Some(traces) = &self.traces else {
+            return;
+        };
+        let receiver = made.target.map(|target| match target.host() {
+            TargetHost::Name(name) => (Host::Name(name), target.port()),
+            TargetHost::Ip(ip) => (Host::Ip(*ip), target.port()),
+        });
+        traces.attempted(&DeliveryAttempt {
+            delivery: made.delivery_id,
+            webhook: made.webhook_id,
+            integration: made.integration_id,
+            receiver,
+            attempt: made.attempt,
+        });
     }
 }
 

@@ -27,12 +27,25 @@ const NO_TOKEN: &str = "00000000000000000000000000000000-00000000000000000000000
 /// Sends test messages with what sends the others.
 #[derive(Debug)]
 pub struct WebhookTest {
-    pub attempts: Attempts,
-    pub policy: Arc<EgressPolicy>,
-    pub random: SharedRandom,
+    attempts: Attempts,
+    policy: Arc<EgressPolicy>,
+    random: SharedRandom,
 }
 
 impl WebhookTest {
+    /// With what sends, and what may be reached.
+    pub fn shared(
+        attempts: Attempts,
+        policy: Arc<EgressPolicy>,
+        random: &SharedRandom,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            attempts,
+            policy,
+            random: random.clone(),
+        })
+    }
+
     fn outgoing(message: &Unsent) -> Outgoing {
         let mut outgoing = Outgoing {
             message_id: message.message_id.to_string(),

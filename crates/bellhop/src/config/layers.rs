@@ -15,6 +15,7 @@ use super::{
     ConfigError, Origin,
     problem::UnknownName,
     setting::{OTHER_VARIABLES, Setting, flag, variable},
+    traces,
 };
 
 /// What the defaults are; the file is their documentation too.
@@ -48,7 +49,7 @@ impl Sources {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| {
                 let name = name.into_string().ok()?;
-                let is_ours = name.starts_with(PREFIX);
+                let is_ours = name.starts_with(PREFIX) || name.starts_with(traces::PREFIX);
                 is_ours.then(|| (name, value.to_string_lossy().into_owned()))
             })
             .collect();
@@ -271,7 +272,7 @@ fn unknown_in_environment(
         .chain(OTHER_VARIABLES.map(str::to_owned))
         .collect();
     environment.keys().filter_map(move |name| {
-        let is_unknown = !known.contains(name);
+        let is_unknown = name.starts_with(PREFIX) && !known.contains(name);
         is_unknown.then(|| UnknownName {
             name: name.clone(),
             origin: Origin::Environment(name.clone()),

@@ -40,6 +40,16 @@ pub enum ConfigError {
         /// What needs it.
         needed_by: &'static str,
     },
+    /// A variable of OpenTelemetry that asks for what there is not. Its value is not repeated where it may hold a secret.
+    #[error("{variable} {reason}")]
+    Traces {
+        /// Which.
+        variable: &'static str,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A secret must not be on a command line, where every process of the machine can read it.
     #[error("{0} is a secret, and no flag")]
     SecretFlag(String),
@@ -131,6 +141,7 @@ impl ConfigError {
                 "set {} as well; bellhop.default.toml explains {needed_by}",
                 super::setting::variable(setting)
             ),
+            Self::Traces { remedy, .. } => remedy.clone(),
             Self::SecretFlag(name) => {
                 let variable = super::setting::variable(name);
                 format!("set {variable}, or {variable}_FILE to the path of a file that holds it")

@@ -25,7 +25,12 @@ mod under_way;
 
 use std::time::Duration;
 
-use crate::domain::cause::Cause;
+use crate::{
+    domain::{cause::Cause, delivery::Attempt},
+    id::{DeliveryId, IntegrationId, WebhookId},
+};
+
+use egress::TargetUrl;
 
 /// Who counts what is sent.
 pub trait DeliveryObserver: Send + Sync + std::fmt::Debug {
@@ -33,4 +38,21 @@ pub trait DeliveryObserver: Send + Sync + std::fmt::Debug {
     fn attempted(&self, cause: Option<Cause>, took: Duration);
     /// The first attempt of a delivery begins, so long after its commit.
     fn first_attempt(&self, after_commit: Duration);
+    /// An attempt was made, and is going to be recorded.
+    fn made(&self, _: &MadeAttempt<'_>) {}
+}
+
+/// An attempt, and what it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct MadeAttempt<'a> {
+    /// Of which delivery.
+    pub delivery_id: DeliveryId,
+    /// Of which integration.
+    pub integration_id: IntegrationId,
+    /// To which webhook.
+    pub webhook_id: WebhookId,
+    /// Where to, if that is allowed.
+    pub target: Option<&'a TargetUrl>,
+    /// What was sent and what came back.
+    pub attempt: &'a Attempt,
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{dispatcher::Parts, line::Shown, prepared::Prepared};
+use super::{MadeAttempt, dispatcher::Parts, line::Shown, prepared::Prepared};
 use crate::{
     domain::{
         cause::Cause,
@@ -100,6 +100,7 @@ impl UnderWay {
                 .first_attempt(Duration::try_from(waited).unwrap_or_default());
         }
         let is_of_run = claim.replay_id.is_some();
+        let integration_id = claim.integration_id;
         let Some(attempted) = parts.attempts.deliver(claim, &webhook).await else {
             // Nothing was sent: the claim is given back, and taken again with the secrets of now.
             return;
@@ -107,6 +108,13 @@ impl UnderWay {
         parts
             .observer
             .attempted(attempted.attempt.cause, attempted.attempt.duration);
+        parts.observer.made(&MadeAttempt {
+            delivery_id: attempted.delivery_id,
+            integration_id,
+            webhook_id: webhook.id,
+            target: webhook.target.as_ref().ok(),
+            attempt: &attempted.attempt,
+        });
         let (delivery, next) = (attempted.delivery_id, attempted.next);
         let webhook_id = webhook.id;
         let shown = match attempted.attempt.cause {

@@ -175,7 +175,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         module: "telemetry",
-        uses: &["config", "domain", "store"],
+        uses: &["config", "domain", "id", "random", "store"],
         crates: Crates::Not(WEB),
     },
     Room {

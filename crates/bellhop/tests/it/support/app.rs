@@ -156,6 +156,7 @@ impl TestApp {
             former_operator_keys: vec![TokenHash::of(FORMER_OPERATOR)],
             are_keys_shared,
             metrics: Arc::new(Metrics::new()),
+            traces: None,
             rates,
             secret_overlap: Duration::from_hours(24),
             public_url: Some("https://bellhop.example".into()),
