@@ -28,7 +28,7 @@ enum By {
 /// What looks for secrets where they do not belong.
 const CANARY: &str = "no_canary_is_found";
 
-const PLANTED: [Planted; 14] = [
+const PLANTED: [Planted; 15] = [
     Planted {
         name: "acknowledge-before-commit",
         by: By::Part("points"),
@@ -71,6 +71,10 @@ const PLANTED: [Planted; 14] = [
     },
     Planted {
         name: "leak-in-a-log",
+        by: By::Test(CANARY),
+    },
+    Planted {
+        name: "leak-in-a-trace",
         by: By::Test(CANARY),
     },
     Planted {

@@ -35,4 +35,5 @@ mod slow_clients;
 mod store;
 mod support;
 mod tidy;
+mod traces;
 mod under_attack;

@@ -242,3 +242,27 @@ impl HttpClient for OnRuntime {
         sent.await?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_sdk::error::OTelSdkError;
+
+    use super::*;
+
+    #[test]
+    fn what_there_is_no_room_for_is_counted_and_so_is_what_is_not_taken() {
+        let dropped = Counter::default();
+        let exporting = Exporting::new(2, dropped.clone());
+        assert_eq!(
+            [(); 4].map(|()| exporting.has_room()),
+            [true, true, false, false]
+        );
+        assert_eq!(dropped.get(), 2);
+        exporting.0.waiting.fetch_sub(2, Relaxed);
+        exporting.ended(2, &Err(OTelSdkError::AlreadyShutdown));
+        assert_eq!((dropped.get(), exporting.is_away()), (4, true));
+        assert!(exporting.has_room());
+        exporting.ended(1, &Ok(()));
+        assert_eq!((dropped.get(), exporting.is_away()), (4, false));
+    }
+}

@@ -33,7 +33,7 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 /// A request, by the connection that it came over and the certificate that was shown there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Came {
-    path: String,
+    pub path: String,
     connection: usize,
     pub fingerprint: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! A thousand secrets go through every path, and are looked for wherever they do not belong: files, log, metrics, lists,
-//! errors, pages, a backup. `cargo xtask faults --planted` puts leaks in, one after the other, and this must see each.
+//! A thousand secrets go through every path, and are looked for wherever they do not belong: files, log, metrics, traces,
+//! lists, errors, pages, a backup. `cargo xtask faults --planted` puts leaks in, one after the other, and this must see each.
 //!
 //! A canary is a secret of which nobody else has the like: an access token, a secret or a header of a webhook, the
 //! query of its URL, what it proves itself with to its receiver, an API key, a link that signs in, the cookie of a session.
@@ -12,7 +12,7 @@ mod mistakes;
 mod platform;
 mod visits;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use canaries::{Canaries, Seen};
 use credentials::Certified;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::{
     store::postgres::{TestDatabase, cluster},
-    support::server::Server,
+    support::{collector::Collector, server::Server},
 };
 
 /// So many at least.
@@ -37,7 +37,8 @@ async fn no_canary_is_found_where_it_does_not_belong() {
     let (mut canaries, mut seen) = (Canaries::default(), Seen::default());
     let echo = Echo::start().await;
     let certified = Certified::start().await;
-    let operator = operator_settings(&folder, &echo, &certified, &mut canaries);
+    let collector = Collector::start().await;
+    let operator = operator_settings(&folder, &echo, &certified, &collector, &mut canaries);
     let server = Server::start_in(folder.clone(), &settings(&operator, None)).await;
     let platform = Platform::live(server, echo, &certified, &mut canaries, &mut seen).await;
     seen.put("files while it runs", platform.server.left_behind());
@@ -45,6 +46,7 @@ async fn no_canary_is_found_where_it_does_not_belong() {
     back_up(&folder.path().join("data/bellhop.db"), &backup);
     seen.put("backup", std::fs::read(&backup).unwrap());
     assert!(platform.end().await);
+    put_traces(&collector, &mut seen);
     seen.put_files("files after its end", folder.path());
     judge(&canaries, &seen);
 }
@@ -59,12 +61,14 @@ async fn no_canary_is_found_where_it_does_not_belong_on_postgresql() {
     let (mut canaries, mut seen) = (Canaries::default(), Seen::default());
     let echo = Echo::start().await;
     let certified = Certified::start().await;
-    let operator = operator_settings(&folder, &echo, &certified, &mut canaries);
+    let collector = Collector::start().await;
+    let operator = operator_settings(&folder, &echo, &certified, &collector, &mut canaries);
     let url = database.url();
     let server = Server::start_in(folder.clone(), &settings(&operator, Some(&url))).await;
     let platform = Platform::live(server, echo, &certified, &mut canaries, &mut seen).await;
     seen.put("rows", rows(&url).await);
     assert!(platform.end().await);
+    put_traces(&collector, &mut seen);
     seen.put_files("files after its end", folder.path());
     judge(&canaries, &seen);
 }
@@ -94,6 +98,7 @@ fn operator_settings(
     folder: &TempDir,
     echo: &Echo,
     certified: &Certified,
+    collector: &Collector,
     canaries: &mut Canaries,
 ) -> Vec<(&'static str, String)> {
     let authority = folder.path().join("authority.pem");
@@ -103,7 +108,27 @@ fn operator_settings(
         "BELLHOP_EGRESS_CA_FILE",
         authority.to_str().unwrap().to_owned(),
     ));
+    let key = canaries.make("query of the collector's URL");
+    let traces = format!("{}/v1/traces?{key}", collector.endpoint());
+    settings.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", traces));
+    let header = format!("x-key={}", canaries.make("key for the collector"));
+    settings.push(("OTEL_EXPORTER_OTLP_HEADERS", header));
+    settings.push(("OTEL_BSP_MAX_QUEUE_SIZE", "100000".to_owned()));
     settings
+}
+
+/// Every byte that the collector was sent, but the two secrets that are for it.
+fn put_traces(collector: &Collector, seen: &mut Seen) {
+    for export in collector.exports() {
+        let mut headers = export.headers.clone();
+        assert!(headers.remove("x-key").is_some());
+        let path = export.path.split('?').next().unwrap();
+        seen.put("traces", format!("{path} {headers:?}"));
+        seen.put("traces", &export.body);
+    }
+    let kinds = collector.spans().into_iter().map(|span| span.kind as i32);
+    let kinds: BTreeSet<_> = kinds.collect();
+    assert_eq!(kinds.len(), 2, "requests and attempts are traced");
 }
 
 fn settings<'a>(

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod app;
 pub mod clock;
+pub mod collector;
 pub mod events;
 pub mod mail_server;
 pub mod operating;
