@@ -180,7 +180,8 @@ impl Traces {
             return;
         };
         span.attributes.extend(attributes(made));
-        for event in phases(span.start_time, attempt.timings) {
+        for (name, after) in phases(attempt.duration, attempt.timings) {
+            let event = Event::new(name, span.start_time + after, Vec::new(), 0);
             span.events.events.push(event);
         }
         if attempt.cause.is_some() {
@@ -291,21 +292,36 @@ fn attributes(made: &DeliveryAttempt<'_>) -> Vec<KeyValue> {
     all
 }
 
-/// The end of each phase that there was, one after the other.
-fn phases(began: SystemTime, timings: Timings) -> impl Iterator<Item = Event> {
-    let phases = [
+/// The end of each phase that there was, after the beginning of the attempt. What was said over the connection is laid
+/// out from the end: before it there may have been a wait. What made the connection is laid out from the beginning, and
+/// may have begun even earlier, for another attempt.
+fn phases(took: Duration, timings: Timings) -> Vec<(&'static str, Duration)> {
+    let micros = |us: u32| Duration::from_micros(us.into());
+    let mut said = Vec::new();
+    let mut made_by = took;
+    if let (Some(send), Some(wait), Some(receive)) =
+        (timings.send_us, timings.wait_us, timings.receive_us)
+    {
+        let first_byte = took.saturating_sub(micros(receive));
+        let sent = first_byte.saturating_sub(micros(wait));
+        made_by = sent.saturating_sub(micros(send));
+        said.extend([
+            ("sent", sent),
+            ("first_byte", first_byte),
+            ("last_byte", took),
+        ]);
+    }
+    let made = [
         ("dns", timings.dns_us),
         ("connect", timings.connect_us),
         ("tls", timings.tls_us),
-        ("sent", timings.send_us),
-        ("first_byte", timings.wait_us),
-        ("last_byte", timings.receive_us),
     ];
-    let mut at = began;
-    phases.into_iter().filter_map(move |(name, took)| {
-        at += Duration::from_micros(took?.into());
-        Some(Event::new(name, at, Vec::new(), 0))
-    })
+    let mut at = Duration::ZERO;
+    let made = made.into_iter().filter_map(|(name, us)| {
+        at += micros(us?);
+        Some((name, at.min(made_by)))
+    });
+    made.chain(said).collect()
 }
 
 /// What `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, and what they leave open.
@@ -339,20 +355,34 @@ mod tests {
     }
 
     #[test]
-    fn a_phase_ends_where_the_next_one_begins() {
+    fn phases_end_in_order_and_within_their_attempt() {
         let timings = Timings {
+            dns_us: Some(10),
             connect_us: Some(20),
-            send_us: Some(5),
-            wait_us: Some(1_000),
             ..Timings::default()
         };
-        let began = SystemTime::UNIX_EPOCH;
-        let ends = phases(began, timings).map(|event| {
-            let after = event.timestamp.duration_since(began).unwrap();
-            (event.name.into_owned(), after.as_micros())
-        });
-        let expected = [("connect", 20), ("sent", 25), ("first_byte", 1_025)];
-        let expected = expected.map(|(name, at)| (name.to_owned(), at));
-        assert_eq!(ends.collect::<Vec<_>>(), expected);
+        let of = |took, timings| {
+            let phases = phases(Duration::from_micros(took), timings).into_iter();
+            let phases = phases.map(|(name, after)| (name, after.as_micros()));
+            phases.collect::<Vec<_>>()
+        };
+        assert_eq!(of(1_000, timings), [("dns", 10), ("connect", 30)]);
+        let timings = Timings {
+            send_us: Some(5),
+            wait_us: Some(60),
+            receive_us: Some(15),
+            ..timings
+        };
+        let said = [("sent", 925), ("first_byte", 985), ("last_byte", 1_000)];
+        assert_eq!(of(1_000, timings)[2..], said);
+        // The connection was begun for another attempt.
+        let all = [
+            ("dns", 10),
+            ("connect", 20),
+            ("sent", 25),
+            ("first_byte", 85),
+            ("last_byte", 100),
+        ];
+        assert_eq!(of(100, timings), all);
     }
 }
