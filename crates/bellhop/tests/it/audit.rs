@@ -208,11 +208,14 @@ fn of_a_file(server: &Server, export: &[u8], head: &str) {
         text(&gap.stderr)
     );
     let mut touched = lines.clone();
-    touched[4] = touched[4].replace("127.0.0.1", "127.0.0.2");
+    // What the server does by itself has no address, and on PostgreSQL such an entry may come anywhere.
+    let at = lines.iter().position(|line| line.contains("127.0.0.1"));
+    let at = at.unwrap();
+    touched[at] = touched[at].replace("127.0.0.1", "127.0.0.2");
     let touched = verify(&file("touched.jsonl", joined(&touched).as_bytes()));
     assert_eq!(touched.status.code(), Some(7));
     assert!(
-        text(&touched.stderr).contains("touched.jsonl, line 5: "),
+        text(&touched.stderr).contains(&format!("touched.jsonl, line {}: ", at + 1)),
         "{}",
         text(&touched.stderr)
     );
