@@ -182,7 +182,7 @@ fn row(visit: &Visit, item: &Value, subject: &Markup) -> Markup {
                     Some(id) => a href=(format!("/dashboard/audit?ActorId={}", percent(id))) {
                         (actor["Name"].as_str().filter(|name| !name.is_empty()).map_or_else(|| text(&actor["Kind"]), str::to_owned))
                     },
-                    None => { (spelt(&text(&actor["Kind"]))) }
+                    None => span.whole { (spelt(&text(&actor["Kind"]))) }
                 }
             }
             td.whole data-label="From" { (item["FromAddress"].as_str().unwrap_or("–")) }
@@ -207,7 +207,7 @@ fn details(details: &Value) -> Markup {
     let list = html! {
         dl.small {
             @for (name, value) in &members {
-                div { dt { (name) } " " dd { @match value.as_str() { Some(text) => (text), None => code { (value.to_string()) } } } }
+                div { dt { (name) } " " dd { (said(value)) } }
             }
         }
     };
@@ -218,6 +218,26 @@ fn details(details: &Value) -> Markup {
             span.quiet { "–" }
         } @else {
             (list)
+        }
+    }
+}
+
+/// A value for people: what changed as `Enabled → Paused`, members without their braces.
+fn said(value: &Value) -> Markup {
+    let nothing = Value::Null;
+    let members = value.as_object();
+    let change = members.and_then(|members| members.get("Old").zip(members.get("New")));
+    html! {
+        @match (change, members, value) {
+            (Some((old, new)), _, _) => { (said(old)) " → " (said(new)) },
+            (None, Some(members), _) => ul {
+                @for (name, value) in members.iter().filter(|(_, value)| **value != nothing) {
+                    li { span.quiet { (name) } " " (said(value)) }
+                }
+            },
+            (None, None, Value::Null) => span.quiet { "–" },
+            (None, None, Value::String(text)) => (text),
+            (None, None, other) => code { (other.to_string()) },
         }
     }
 }

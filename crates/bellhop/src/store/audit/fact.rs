@@ -18,7 +18,7 @@ use crate::{
         webhook::{Webhook, WebhookSecret, WebhookState},
     },
     id::{ApplicationId, WebhookId},
-    store::{Replay, Selection, SignInWrite, Write, Written, selection::kept},
+    store::{Replay, Selection, SignInWrite, Write, Written},
 };
 
 /// What was there before a write, where the log says what became of it.
@@ -282,10 +282,40 @@ fn started(replay: &Replay) -> Fact {
         Selection::Deliveries(_) => A::ReplayStarted,
         Selection::History { .. } => A::BackfillStarted,
     };
-    let selection: Value = serde_json::from_str(&kept(&replay.selection)).unwrap_or_default();
+    let details = json!({ "Total": replay.total, "Selection": selected(&replay.selection) });
     Fact::new(action, S::Replay, replay.id.0)
         .of(replay.application_id)
-        .saying(json!({ "Total": replay.total, "Selection": selection }))
+        .saying(details)
+}
+
+/// What was selected, with the members that the API has for it, if they were given.
+fn selected(selection: &Selection) -> Value {
+    let members = match selection {
+        Selection::Deliveries(of) => vec![
+            ("WebhookId", of.webhook_id.map(|id| json!(id))),
+            ("ApplicationId", of.application_id.map(|id| json!(id))),
+            ("IntegrationId", of.integration_id.map(|id| json!(id))),
+            ("EnterpriseId", of.enterprise_id.map(|id| json!(id))),
+            ("Action", of.action.map(|action| json!(action.as_str()))),
+            ("State", of.state.map(|state| json!(state.as_str()))),
+            ("Cause", of.cause.map(|cause| json!(cause.as_str()))),
+            ("FromUtc", of.from.map(moment)),
+            ("ToUtc", of.to.map(moment)),
+        ],
+        Selection::History {
+            webhook_id,
+            integrations,
+        } => vec![
+            ("WebhookId", Some(json!(webhook_id))),
+            (
+                "IntegrationIds",
+                integrations.as_ref().map(|ids| json!(ids)),
+            ),
+        ],
+    };
+    let given = members.into_iter();
+    let given = given.filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(given.collect())
 }
 
 /// Ways into the dashboard. A session that is prolonged is one that is used.
