@@ -47,6 +47,20 @@ fn lines(export: &[u8]) -> Vec<Value> {
 }
 
 /// Commands at once, and SIGKILL among them; what was not answered may have happened or not.
+/// A start is written down soon after it: a server that is killed before that has left nothing to tell of.
+async fn has_begun(server: &Server, times: usize) {
+    let began = Instant::now();
+    loop {
+        let listed = server.get("/v1/audit?Action=ServerStarted").await;
+        let starts = listed["Items"].as_array().unwrap().len();
+        if starts == times {
+            return;
+        }
+        assert!(starts < times && began.elapsed() < WITHIN, "{listed}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn is_killed_at_work(server: &mut Server, integrations: &[String]) {
     let mut asking = tokio::task::JoinSet::new();
     for (number, id) in integrations.iter().cycle().take(60).enumerate() {
@@ -102,9 +116,11 @@ async fn is_whole_after_kills(mut server: Server) {
         let made = server.integration(&application, "Front desk").await;
         integrations.push(made["Id"].as_str().unwrap().to_owned());
     }
-    for _ in 0..4 {
+    for times in 1..=4 {
+        has_begun(&server, times).await;
         is_killed_at_work(&mut server, &integrations).await;
     }
+    has_begun(&server, 5).await;
     let mut messages = 0;
     for id in &integrations {
         let page = server
