@@ -2,7 +2,10 @@
 
 use std::io::{IsTerminal as _, stderr};
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, registry,
+    util::SubscriberInitExt as _,
+};
 
 use crate::config::{Log, LogFormat};
 
@@ -22,14 +25,15 @@ pub fn start(log: &Log) -> Written {
         LogFormat::Auto if stderr().is_terminal() => Written::Text,
         LogFormat::Json | LogFormat::Auto => Written::Json,
     };
-    let filter = EnvFilter::try_new(&log.filter).expect("the filter was checked when it was read");
-    let lines = fmt().with_env_filter(filter).with_writer(stderr);
-    // It fails only if there is a log already.
-    let _ = match written {
+    let filter: Targets = (log.filter.parse()).expect("the filter was checked when it was read");
+    let lines = fmt::layer().with_writer(stderr);
+    let lines = match written {
         Written::Text => lines
             .with_ansi(anstream::AutoStream::choice(&stderr()) != anstream::ColorChoice::Never)
-            .try_init(),
-        Written::Json => lines.json().flatten_event(true).try_init(),
+            .boxed(),
+        Written::Json => lines.json().flatten_event(true).boxed(),
     };
+    // It fails only if there is a log already.
+    let _ = registry().with(filter).with(lines).try_init();
     written
 }

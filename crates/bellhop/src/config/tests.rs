@@ -148,6 +148,8 @@ fn a_wrong_value_names_the_setting_the_origin_and_what_is_allowed() {
         ("BELLHOP_EGRESS_PORTS", "", "at least one port"),
         ("BELLHOP_EGRESS_PORTS", "443, 70000", "from 1 to 65535"),
         ("BELLHOP_LOG", "info,bellhop==x", "levels by module"),
+        ("BELLHOP_LOG", "loud", "levels by module"),
+        ("BELLHOP_LOG", "", "levels by module"),
         ("BELLHOP_LOG_FORMAT", "xml", "auto, text or json"),
         ("BELLHOP_OPERATOR_KEY", "short-and-guessable", "32 to 512"),
         ("BELLHOP_ENCRYPTION_KEY", "0f0f-not-hex", "64 hex digits"),

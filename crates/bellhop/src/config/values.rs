@@ -4,7 +4,7 @@ use std::{
     fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
 };
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::Database;
 use crate::{delivery::egress::PortRange, domain::secret_text::SecretText, vault::Vault};
@@ -193,8 +193,12 @@ pub(super) fn kept(text: &str) -> Parsed<Option<Duration>> {
 }
 
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
-    // An empty filter is valid for the library, and logs errors alone.
-    if text.trim().is_empty() || EnvFilter::try_new(text).is_err() {
+    // Valid for the library too, and silent: nothing, and a word that is the name of no module.
+    let is_level = |part: &str| {
+        let is_named = part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+        is_named && !part.trim().is_empty()
+    };
+    if !text.split(',').all(is_level) || text.parse::<Targets>().is_err() {
         return Err(
             "error, warn, info, debug or trace is expected, or levels by module as in \
              info,bellhop::delivery=debug"
