@@ -6,7 +6,7 @@ use standardwebhooks::Webhook;
 
 use self::server_clock::ServerClock;
 use crate::{
-    log::{Acknowledged, Arrival, Evidence, Fault, Parts, Subscribed},
+    log::{Acknowledged, Arrival, Evidence, Fault, Parts, STOPPED, Subscribed},
     report::Verdict,
 };
 
@@ -211,13 +211,24 @@ impl<'a> Lanes<'a> {
         }
     }
 
+    /// For how long the process that sent it may have been stopped, if it was: what it had signed before, it sends
+    /// afterwards, since it cannot know.
+    fn stopped_s(&self, arrival: &Arrival) -> u64 {
+        let stops = self.faults.iter().filter(|fault| {
+            let goes_on_until = fault.ends_us + AFTERGLOW_US;
+            fault.kind == STOPPED && (fault.at_us..=goes_on_until).contains(&arrival.at_us)
+        });
+        let for_us = stops.map(|fault| arrival.at_us - fault.at_us).max();
+        for_us.unwrap_or(0).div_ceil(1_000_000)
+    }
+
     /// I4: the signature is that of these bytes, and of this moment.
     fn judge_signature(&self, arrival: &Arrival, verdict: &mut Verdict) {
         let id = arrival.header("webhook-id");
         let timestamp: Option<i64> = arrival.header("webhook-timestamp").parse().ok();
         let mut moments = self.clock.moments(arrival);
-        let is_now =
-            timestamp.is_some_and(|s| moments.any(|now| s.abs_diff(now) <= TIMESTAMP_TOLERANCE_S));
+        let tolerance_s = TIMESTAMP_TOLERANCE_S + self.stopped_s(arrival);
+        let is_now = timestamp.is_some_and(|s| moments.any(|now| s.abs_diff(now) <= tolerance_s));
         let expected = self
             .verifier
             .as_ref()

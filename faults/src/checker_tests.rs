@@ -287,6 +287,27 @@ fn an_attempt_that_bears_the_signature_of_the_one_before_is_seen() {
     assert_eq!(verdict.bad_signatures, 1, "{}", verdict.told());
 }
 
+/// A process that was stopped between signing and sending sends what it signed; anybody else must sign anew.
+#[test]
+fn what_was_signed_before_a_stop_may_come_after_it() {
+    let stopped = |kind: &str| {
+        let mut evidence = sound();
+        let mut late = arrival(&evidence, 3, 1, 4 * S, 204);
+        (late.at_us, late.unix_s) = (10 * S, late.unix_s + 6);
+        late.answered.as_mut().unwrap().at_us = 10 * S + 100;
+        *arrivals(&mut evidence).last_mut().unwrap() = late;
+        evidence.faults.push(Fault {
+            kind: kind.into(),
+            ends_us: 10 * S,
+            ..fault(4 * S)
+        });
+        judge(&evidence)
+    };
+    let verdict = stopped(STOPPED);
+    assert!(verdict.holds(), "{}", verdict.told());
+    assert_eq!(stopped("slow").bad_signatures, 1);
+}
+
 #[test]
 fn timestamps_and_waits_follow_the_clock_that_the_server_was_given() {
     let mut evidence = sound();

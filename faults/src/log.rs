@@ -81,6 +81,9 @@ pub struct Fault {
     pub parts: Parts,
 }
 
+/// The kind of a fault that stops a process for a while, and lets it go on.
+pub const STOPPED: &str = "stopped";
+
 /// What a fault can keep apart, so that a message is sent again that a receiver has taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Parts {

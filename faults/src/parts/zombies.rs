@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::{NEEDS_POINTS, mortal};
 use crate::{
     battery::{Options, Outcome},
-    log::Parts,
+    log::{Parts, STOPPED},
     producer::Rhythm,
     stage::{Ground, Setting, Stage},
 };
@@ -49,7 +49,7 @@ pub async fn run(options: &Options, ground: Ground, folder: &Path) -> anyhow::Re
         tokio::time::sleep(COMES_TO_ITSELF).await;
         stage
             .platform
-            .note_fault("stopped", began_us, Parts::UnderWay);
+            .note_fault(STOPPED, began_us, Parts::UnderWay);
     }
     Ok(Outcome::Ran(Box::new(stage.finish().await?)))
 }
