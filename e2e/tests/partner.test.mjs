@@ -1,8 +1,9 @@
-// The partner's whole job, in a browser, in the two ways in which people work: with a mouse and JavaScript, and without either.
+// The partner's whole job, by keyboard alone, with JavaScript and without.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, visitor } from "../support/browser.mjs";
+import { keyboard } from "../support/keyboard.mjs";
 import { start } from "../support/world.mjs";
 
 let world, browser;
@@ -19,36 +20,10 @@ async function partnersLink() {
   return world.base + path;
 }
 
-/** Presses Tab until something with this name has the focus, then Enter. */
-async function press(page, name) {
-  for (let steps = 0; steps < 150; steps += 1) {
-    await page.keyboard.press("Tab");
-    const at = await page.evaluate(() => ({ text: document.activeElement.textContent.trim(), outline: getComputedStyle(document.activeElement).outlineStyle }));
-    if (at.text.startsWith(name)) {
-      assert.notEqual(at.outline, "none", `${name}: the focus can be seen`);
-      await page.keyboard.press("Enter");
-      return;
-    }
-  }
-  throw new Error(`${name} is not reached by Tab`);
-}
-
-/** Presses Tab until this field has the focus, and types. */
-async function type(page, id, text) {
-  for (let steps = 0; steps < 150; steps += 1) {
-    await page.keyboard.press("Tab");
-    if (await page.evaluate((id) => document.activeElement.id === id, id)) {
-      await page.keyboard.press("Control+A");
-      await page.keyboard.type(text);
-      return;
-    }
-  }
-  throw new Error(`${id} is not reached by Tab`);
-}
-
 for (const javaScriptEnabled of [true, false]) {
   test(`a partner's job by keyboard, ${javaScriptEnabled ? "with" : "without"} JavaScript`, async () => {
     const { context, page, seen } = await visitor(browser, world, { javaScriptEnabled, signedIn: false });
+    const { press, type } = keyboard(page);
     const says = async (text) => {
       const main = await page.locator("main").innerText();
       assert.ok(main.includes(text), `${text}\n${main}`);
@@ -59,33 +34,33 @@ for (const javaScriptEnabled of [true, false]) {
       for (const text of texts) assert.ok(!whole.includes(text), `${page.url()} shows ${text}`);
     };
     await page.goto(await partnersLink());
-    await press(page, "Sign in");
+    await press("Sign in");
     await page.waitForURL(`${world.base}/dashboard`);
     await foreign();
     // A receiver to try with, and a webhook that sends to it.
-    await press(page, "Applications");
+    await press("Applications");
     await page.waitForURL(/applications$/);
     await foreign();
-    await press(page, "Spa Planner");
+    await press("Spa Planner");
     await page.waitForURL(/applications\/[0-9a-f-]{36}$/);
-    await press(page, "Try with the built-in receiver");
+    await press("Try with the built-in receiver");
     await page.waitForURL(/webhooks\/new/);
-    await type(page, "Description", "My own");
-    await press(page, "Create the webhook");
+    await type("Description", "My own");
+    await press("Create the webhook");
     await page.locator(".once").waitFor();
     assert.match(await page.locator(".once .copyable code").first().innerText(), /^whsec_/);
     // A test, and its verdict.
-    await press(page, "Send a test with it alone");
+    await press("Send a test with it alone");
     await page.getByText("The receiver took a signed test message").waitFor();
-    await press(page, "Back to the webhook");
+    await press("Back to the webhook");
     await page.waitForURL(/webhooks\/[0-9a-f-]{36}$/);
     const webhook = page.url();
-    await press(page, "What the receiver got");
+    await press("What the receiver got");
     await page.waitForURL(/play\//);
     await says("Test message");
     await says("Verified");
     // It fails, and is watched.
-    await press(page, "500");
+    await press("500");
     await page.getByText("Saved.").waitFor();
     const receiver = page.url().split("?")[0];
     await world.api("POST", "/v1/integrations", { ApplicationId: world.ids.spa, EnterpriseId: world.ids.hotel, Name: "Hamam" });
@@ -95,17 +70,17 @@ for (const javaScriptEnabled of [true, false]) {
       await page.reload();
     }
     await foreign();
-    await press(page, "IntegrationCreated");
+    await press("IntegrationCreated");
     await page.waitForURL(/deliveries\/[0-9a-f-]{36}$/);
     const delivery = page.url();
     await says("The receiver failed with a 5xx status.");
     await says("Look in the receiver's log");
     // Mended, and sent again.
     await page.goto(receiver);
-    await press(page, "200");
+    await press("200");
     await page.getByText("Saved.").waitFor();
     await page.goto(delivery);
-    await press(page, "Send again now");
+    await press("Send again now");
     await page.waitForURL(/Done=replay/);
     for (let tries = 0; !(await page.content()).includes("The receiver took it at attempt"); tries += 1) {
       assert.ok(tries < 200, "it does not arrive");

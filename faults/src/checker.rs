@@ -384,10 +384,26 @@ impl<'a> Lanes<'a> {
         is_further && self.clock.0.is_empty() && second < first + wait_s.unwrap_or(0)
     }
 
+    /// The newest attempt so far, by its number. If several bear it and a process was stopped meanwhile, the first: a
+    /// process that goes on sends what another has sent for it, and records nothing of that.
+    fn newest(&self, expected: &Expected<'_>) -> Option<&'a Arrival> {
+        let number = |at: &usize| self.arrivals[*at].number("bellhop-attempt");
+        let highest = expected.arrivals.iter().map(number).max()?;
+        let bearing = expected.arrivals.iter().filter(|at| number(at) == highest);
+        let mut bearing = bearing.map(|at| &self.arrivals[*at]);
+        let first = bearing.next()?;
+        let last = bearing.next_back().unwrap_or(first);
+        Some(if self.stopped_s(last) > 0 {
+            first
+        } else {
+            last
+        })
+    }
+
     /// I7: a further try waits as long as the schedule and the receiver said. An attempt whose record
     /// was lost in a fault is made again under the same number, and need not wait.
     fn early(&self, arrival: &Arrival, expected: &Expected<'_>) -> Option<String> {
-        let last = &self.arrivals[*expected.arrivals.last()?];
+        let last = self.newest(expected)?;
         let (before, number) = (
             last.number("bellhop-attempt")?,
             arrival.number("bellhop-attempt")?,

@@ -308,6 +308,25 @@ fn what_was_signed_before_a_stop_may_come_after_it() {
     assert_eq!(stopped("slow").bad_signatures, 1);
 }
 
+/// A stopped process that goes on sends what another has sent meanwhile. The wait is counted from the other's attempt.
+#[test]
+fn what_a_stopped_process_sends_too_begins_no_wait_anew() {
+    let copied = |kind: &str| {
+        let mut evidence = sound();
+        let copy = arrival(&evidence, 2, 1, 2 * S + 900_000, 503);
+        arrivals(&mut evidence).insert(2, copy);
+        evidence.faults.push(Fault {
+            kind: kind.into(),
+            ends_us: 2 * S + 800_000,
+            ..fault(S)
+        });
+        judge(&evidence)
+    };
+    let verdict = copied(STOPPED);
+    assert!(verdict.holds(), "{}", verdict.told());
+    assert_eq!(copied("slow").early, 1);
+}
+
 #[test]
 fn timestamps_and_waits_follow_the_clock_that_the_server_was_given() {
     let mut evidence = sound();

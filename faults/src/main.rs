@@ -74,7 +74,9 @@ fn main() -> anyhow::Result<ExitCode> {
 
 fn say(verdict: &Verdict) -> ExitCode {
     if !verdict.holds() {
-        eprintln!("{}", verdict.told());
+        for line in verdict.told().lines() {
+            eprintln!("violation: {line}");
+        }
     }
     println!("{verdict}");
     if verdict.holds() {

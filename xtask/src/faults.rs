@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(status.success())
 }
 
-/// The short form as a step of `test`: its one line is what is told.
+/// The short form as a step of `test`: its one line is what is told, and what did not hold.
 pub fn step(offline: bool) -> anyhow::Result<Outcome> {
     if !offline {
         provide_clock();
@@ -52,7 +52,8 @@ pub fn step(offline: bool) -> anyhow::Result<Outcome> {
     };
     let mut command = battery(&options)?;
     let (status, lines) = run::watched(&mut command, |line| {
-        line.starts_with("faults=") || line.contains("skipped:")
+        let told = ["faults=", "violation: ", "Error: "];
+        told.iter().any(|start| line.starts_with(start)) || line.contains("skipped:")
     })?;
     let mut lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
     lines.reverse();

@@ -88,6 +88,24 @@ impl Visit {
         Ok(Rows::new(found, |each| each.id.0))
     }
 
+    /// Applications to choose from: the first of them.
+    pub async fn known_applications(&self) -> Result<Vec<(Uuid, String)>, Wrong> {
+        let found = self.store().applications(first_page()).await?;
+        Ok(found
+            .into_iter()
+            .map(|each| (each.id.0, each.name))
+            .collect())
+    }
+
+    /// Enterprises to choose from: the first of them.
+    pub async fn known_enterprises(&self) -> Result<Vec<(Uuid, String)>, Wrong> {
+        let found = self.store().enterprises(first_page()).await?;
+        Ok(found
+            .into_iter()
+            .map(|each| (each.id.0, each.name))
+            .collect())
+    }
+
     /// A webhook.
     pub async fn webhook(&self, id: WebhookId) -> Result<Webhook, Wrong> {
         let found = self.store().webhook(id).await?;

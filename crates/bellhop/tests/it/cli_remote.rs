@@ -12,7 +12,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::support::{receiver::Receiver, server::Server};
+use crate::support::{
+    receiver::{Received, Receiver},
+    server::Server,
+};
 
 /// A server with one of each thing, and the words for it.
 pub struct Filled {
@@ -210,7 +213,7 @@ async fn listening(filled: &Filled, arguments: &[&str]) -> (Child, Vec<String>) 
     panic!("it does not listen: {lines:?}");
 }
 
-async fn received(receiver: &Receiver, count: usize) -> Vec<crate::support::receiver::Received> {
+async fn received(receiver: &Receiver, count: usize) -> Vec<Received> {
     crate::replicas::until("it is forwarded", async || {
         receiver.received().len() >= count
     })
@@ -246,17 +249,24 @@ async fn listen_forwards_each_message_once_byte_for_byte_and_its_replays() {
             .any(|part| part == token.as_bytes())
     }));
 
-    // A replay of a message from before it listened.
+    // A replay of a message from before it listened. That it was asked for is told by itself, before what came of it.
+    let mut events = filled.server.events("?Kind=Delivery", "").await;
+    filled.receiver.hold(true);
     let path = format!("/v1/deliveries/{}/replay", filled.word("{DELIVERY}"));
     filled
         .server
         .ask(Method::POST, &path, Some(&json!({})))
         .await;
-    let here = received(&local, 3).await;
-    assert_eq!(here[2].sequence(), 1);
-    assert_eq!(here.len(), 3, "each once");
+    events.expect("delivery").await;
+    filled.receiver.hold(false);
+    received(&local, 3).await;
+    // It forwards in order: once this is here, whatever came of the replay is here as well.
+    filled.command("enable").await;
+    let here = received(&local, 4).await;
+    let sequences: Vec<u64> = here[2..].iter().map(Received::sequence).collect();
+    assert_eq!(sequences, [1, 3], "each once");
     let log = filled.server.get("/v1/audit?Action=DeliveryRevealed").await;
-    assert_eq!(log["Items"].as_array().unwrap().len(), 3);
+    assert_eq!(log["Items"].as_array().unwrap().len(), 4);
     child.kill().await.unwrap();
 }
 

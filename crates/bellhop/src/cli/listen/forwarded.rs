@@ -1,6 +1,9 @@
 //! What has been forwarded, so that each message comes once: when it is new, and when somebody replays it.
 
-use std::{collections::HashSet, time::SystemTime};
+use std::{
+    collections::HashSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,6 +12,8 @@ use crate::cli::{Failure, client::Client};
 
 /// After so many it forgets, and begins anew.
 const MOST: usize = 65_536;
+/// How many of the newest deliveries are looked at before it begins.
+const NEWEST: u32 = 1000;
 
 /// What has been forwarded.
 #[derive(Debug)]
@@ -20,15 +25,22 @@ pub struct Forwarded {
 }
 
 impl Forwarded {
-    /// From this moment on, by the server's clock.
-    pub fn since(opened: SystemTime) -> Self {
-        let since = opened
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        Self {
-            since_second: i64::try_from(since.as_secs()).unwrap_or(0),
-            seen: HashSet::new(),
-        }
+    /// Nothing yet, and nothing of what this webhook was sent before. To be asked before the stream is opened: what is
+    /// made in between is new.
+    pub async fn before(client: &Client, webhook: &str) -> Result<Self, Failure> {
+        let path = format!("/v1/deliveries?WebhookId={webhook}&Limit={NEWEST}");
+        let page: Value = client.get(&path).await?;
+        let items = page["Items"].as_array().into_iter().flatten();
+        Ok(Self {
+            since_second: 0,
+            seen: items.map(|delivery| (id_of(delivery), 0)).collect(),
+        })
+    }
+
+    /// Nothing that was made before this moment, by the server's clock, is new.
+    pub fn since(&mut self, opened: SystemTime) {
+        let since = opened.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.since_second = i64::try_from(since.as_secs()).unwrap_or(0);
     }
 
     /// Whether it is to be forwarded, by what the stream says of it.
@@ -36,12 +48,12 @@ impl Forwarded {
         if self.seen.len() >= MOST {
             self.seen.clear();
         }
-        let id = delivery["Id"].as_str().unwrap_or_default();
+        let id = id_of(delivery);
         let created = delivery["CreatedUtc"]
             .as_str()
             .and_then(|at| at.parse::<Timestamp>().ok());
         let is_new = created.is_some_and(|at| at.as_second() >= self.since_second);
-        if is_new && self.seen.insert((id.to_owned(), 0)) {
+        if is_new && self.seen.insert((id.clone(), 0)) {
             return Ok(true);
         }
         if delivery["AttemptCount"] == 0 || delivery["State"] == "Discarded" {
@@ -54,6 +66,10 @@ impl Forwarded {
             .and_then(|attempts| attempts.last());
         let replayed = last.filter(|attempt| attempt["IsReplay"] == true);
         let number = replayed.and_then(|attempt| attempt["Number"].as_u64());
-        Ok(number.is_some_and(|number| self.seen.insert((id.to_owned(), number))))
+        Ok(number.is_some_and(|number| self.seen.insert((id, number))))
     }
+}
+
+fn id_of(delivery: &Value) -> String {
+    delivery["Id"].as_str().unwrap_or_default().to_owned()
 }

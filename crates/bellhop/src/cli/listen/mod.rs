@@ -82,8 +82,9 @@ async fn follow(desk: &Desk, args: &Args, webhook: &Value) -> Result<(), Failure
         ("WebhookId", Some(id.to_owned())),
         ("Action", args.action.clone()),
     ];
+    let mut forwarded = Forwarded::before(&desk.client, id).await?;
     let mut events = EventStream::open(&desk.client, &query).await?;
-    let mut forwarded = Forwarded::since(events.opened());
+    forwarded.since(events.opened());
     let local = Local::new(args.forward_to.clone());
     eprintln!(
         "{HEAD}Forwarding what {id} is sent to {}{HEAD:#}",

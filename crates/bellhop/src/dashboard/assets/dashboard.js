@@ -87,7 +87,15 @@ function openNamed() {
   if (named instanceof HTMLDetailsElement) named.open = true;
 }
 
+/** Where the navigation has no room, it begins with the page that is shown. */
+function showPlace() {
+  const nav = document.querySelector("nav.main");
+  const place = nav?.querySelector("[aria-current]");
+  if (place) nav.scrollLeft = place.offsetLeft - (nav.clientWidth - place.offsetWidth) / 2;
+}
+
 offerCopies(document);
+showPlace();
 tail();
 keys();
 openNamed();

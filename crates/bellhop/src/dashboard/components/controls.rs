@@ -1,6 +1,7 @@
 //! Forms, fields, buttons, pages of a list, and what is shown where there is nothing.
 
 use maud::{Markup, html};
+use uuid::Uuid;
 
 use crate::dashboard::{Visit, ask::Problem, form::Form};
 
@@ -71,6 +72,18 @@ impl Filled {
             input id=(field.name) name=(field.name) type=(field.kind) value=(value) autocomplete="off"
                 aria-invalid=[self.has_fault(field.name).then_some("true")]
                 aria-describedby=(format!("{}-hint", field.name));
+        })
+    }
+
+    /// A field for an id of something that may be known: each with its name, to choose from.
+    pub fn id(&self, field: Field<'_>, known: &[(Uuid, String)]) -> Markup {
+        let value = self.values.text(field.name).unwrap_or_default();
+        let list = format!("{}-known", field.name);
+        self.labelled(field, html! {
+            input id=(field.name) name=(field.name) type="text" value=(value) autocomplete="off" spellcheck="false" list=(list)
+                aria-invalid=[self.has_fault(field.name).then_some("true")]
+                aria-describedby=(format!("{}-hint", field.name));
+            datalist id=(list) { @for (id, name) in known { option value=(id) { (name) } } }
         })
     }
 
@@ -208,10 +221,13 @@ pub fn fact(name: &str, value: Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
+/// Longer than a UUID: it has a line of its own.
+const LONG: usize = 36;
+
 /// Something that can be copied.
 pub fn copyable(text: &str, what: &str) -> Markup {
     html! {
-        span.copyable {
+        span.copyable.long[text.len() > LONG] {
             code { (text) }
             button.plain.copy type="button" data-copy=(text) hidden { "Copy" span.unseen { " " (what) } }
         }

@@ -68,7 +68,7 @@ fn row(
             td data-label="Integration" {
                 a href=(format!("/dashboard/integrations/{}", delivery.integration_id)) { (integration) }
             }
-            td data-label="Webhook" {
+            td.named data-label="Webhook" {
                 a href=(format!("/dashboard/webhooks/{}", delivery.webhook_id)) { (webhook) }
             }
             td.whole data-label="Newest result" { (result(delivery)) }

@@ -7,10 +7,10 @@ use maud::{Markup, html};
 use super::moments::took;
 use crate::domain::delivery::Timings;
 
-const WIDTH: f64 = 600.0;
-const LABELS: f64 = 96.0;
-const FIGURES: f64 = 84.0;
-const ROW: usize = 26;
+/// How wide the drawing is, in units of its own: it is stretched to what there is.
+const WIDTH: f64 = 1000.0;
+/// Less cannot be seen.
+const NARROWEST: f64 = 4.0;
 
 /// The phases that there were, in order.
 fn phases(timings: &Timings) -> Vec<(&'static str, &'static str, Duration)> {
@@ -34,22 +34,22 @@ pub fn waterfall(timings: &Timings, whole: Duration) -> Markup {
         return html! { p.quiet { "No timings: nothing was sent." } };
     }
     let total: Duration = phases.iter().map(|(.., span)| *span).sum();
-    let scale = (WIDTH - LABELS - FIGURES) / whole.max(total).as_secs_f64().max(1e-6);
-    let height = phases.len() * ROW;
+    let scale = WIDTH / whole.max(total).as_secs_f64().max(1e-6);
     let begins = phases.iter().scan(0.0, |at, (.., span)| {
         let begin = *at;
         *at += span.as_secs_f64() * scale;
-        Some(LABELS + begin)
+        Some(begin)
     });
     html! {
-        svg.waterfall viewBox=(format!("0 0 {WIDTH} {height}")) aria-hidden="true" focusable="false" {
-            @for ((row, (name, class, span)), x) in phases.iter().enumerate().zip(begins) {
-                @let width = span.as_secs_f64() * scale;
-                @let y = row * ROW;
-                text x="0" y=(y + 17) { (name) }
-                line x1=(LABELS) x2=(WIDTH - FIGURES) y1=(y + 13) y2=(y + 13) {}
-                rect.(class) x=(format!("{x:.1}")) y=(y + 6) width=(format!("{:.1}", width.max(2.0))) height="14" rx="3" {}
-                text.figure x=(WIDTH) y=(y + 17) { (took(*span)) }
+        div.waterfall aria-hidden="true" {
+            @for ((name, class, span), begin) in phases.iter().zip(begins) {
+                @let width = (span.as_secs_f64() * scale).max(NARROWEST);
+                @let begin = begin.min(WIDTH - width);
+                span { (name) }
+                svg viewBox=(format!("0 0 {WIDTH} 1")) preserveAspectRatio="none" focusable="false" {
+                    rect.(class) x=(format!("{begin:.1}")) width=(format!("{width:.1}")) height="1" {}
+                }
+                span.figure { (took(*span)) }
             }
         }
         details.raw {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::{Method, StatusCode};
 use maud::{Markup, html};
 
 use crate::{
@@ -99,17 +100,21 @@ pub async fn show(visit: Visit) -> Result<Page, Wrong> {
 /// Asks once more, and who asks.
 pub async fn ask(visit: Visit) -> Result<Page, Wrong> {
     visit.operator()?;
+    form(&visit, find(&visit)?, &Filled::default()).await
+}
+
+async fn form(visit: &Visit, shown: &Shown, filled: &Filled) -> Result<Page, Wrong> {
     let integration = visit.integration(visit.id(Noun::Integration)?).await?;
-    let shown = find(&visit)?;
     let path = format!("/dashboard/integrations/{}", integration.id);
     let is_allowed = integration.state().allowed().contains(&shown.command);
     let body = html! {
         section.panel {
             @if is_allowed {
+                (filled.summary())
                 p { (shown.consequence) }
                 form.stack method="post" action=(format!("{path}/{}", shown.command.as_str())) {
-                    (hidden_once(&visit))
-                    (requestor_fields(&Filled::default()))
+                    (hidden_once(visit))
+                    (requestor_fields(filled))
                     div.actions {
                         button.(if shown.is_grave { "danger" } else { "primary" }) type="submit" { (shown.name) }
                         a.button href=(path) { "Leave it as it is" }
@@ -134,14 +139,23 @@ pub async fn command(visit: Visit) -> Result<Done, Wrong> {
     let shown = find(&visit)?;
     let path = format!("/v1/integrations/{id}");
     let asking = match shown.command {
-        CommandName::Delete => visit.ask(http::Method::DELETE, path),
+        CommandName::Delete => visit.ask(Method::DELETE, path),
         other => visit.post(format!("{path}/{}", other.as_str())).once(),
     };
     let asking = match requestor(&visit) {
         Some(requestor) => asking.with(serde_json::json!({ "Requestor": requestor })),
         None => asking,
     };
-    let done = asking.send().await?;
+    let done = match asking.send().await {
+        // Who asks is not named as it must be.
+        Err(Wrong::Problem(problem)) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => {
+            let status = problem.status;
+            let filled = Filled::refused(visit.form().clone(), problem);
+            let page = form(&visit, shown, &filled).await?;
+            return Ok(Done::Page(Box::new(page.status(status))));
+        }
+        done => done?,
+    };
     if shown.command == CommandName::RegenerateAccessToken {
         return Ok(Done::Page(Box::new(shown_once(
             &done,

@@ -118,7 +118,7 @@ pub async fn rows(visit: &Visit, integrations: &[Integration]) -> Result<Markup,
 /// The form for a new one.
 pub async fn form(visit: Visit) -> Result<Page, Wrong> {
     visit.operator()?;
-    Ok(filling(&visit, &Filled::with(visit.query().clone())))
+    filling(&visit, &Filled::with(visit.query().clone())).await
 }
 
 /// Makes one. Its access token is shown once.
@@ -146,7 +146,7 @@ pub async fn create(visit: Visit) -> Result<Done, Wrong> {
         )))),
         Err(Wrong::Problem(problem)) => {
             let status = problem.status;
-            let page = filling(&visit, &Filled::refused(form.clone(), problem));
+            let page = filling(&visit, &Filled::refused(form.clone(), problem)).await?;
             Ok(Done::Page(Box::new(page.status(status))))
         }
         Err(wrong) => Err(wrong),
@@ -156,8 +156,8 @@ pub async fn create(visit: Visit) -> Result<Done, Wrong> {
 /// The person who asks, if the form names one.
 pub fn requestor(visit: &Visit) -> Option<Value> {
     let (name, email) = (
-        visit.form().text("RequestorName"),
-        visit.form().text("RequestorEmail"),
+        visit.form().text("Requestor/Name"),
+        visit.form().text("Requestor/Email"),
     );
     (name.is_some() || email.is_some()).then(|| {
         let members = [("Name", name), ("Email", email)];
@@ -174,8 +174,8 @@ pub fn requestor_fields(filled: &Filled) -> Markup {
         fieldset {
             legend { "Requestor" }
             p.hint { "Who asks for it. Messages name this person; leave both empty if it is not known." }
-            (filled.field(Field { name: "RequestorName", label: "Name", hint: "", kind: "text" }))
-            (filled.field(Field { name: "RequestorEmail", label: "E-mail", hint: "", kind: "email" }))
+            (filled.field(Field { name: "Requestor/Name", label: "Name", hint: "", kind: "text" }))
+            (filled.field(Field { name: "Requestor/Email", label: "E-mail", hint: "", kind: "email" }))
         }
     }
 }
@@ -194,16 +194,18 @@ pub fn shown_once(made: &Value, title: &str) -> Page {
     Page::new("Integrations", title, body).below("Integrations", "/dashboard/integrations")
 }
 
-fn filling(visit: &Visit, filled: &Filled) -> Page {
+async fn filling(visit: &Visit, filled: &Filled) -> Result<Page, Wrong> {
+    let applications = visit.known_applications().await?;
+    let enterprises = visit.known_enterprises().await?;
     let body = html! {
         (filled.summary())
         form.panel.stack method="post" action="/dashboard/integrations/new" {
             (hidden_once(visit))
             (filled.field(Field { name: "Name", label: "Name", hint: "As messages carry it.", kind: "text" }))
-            (filled.field(Field { name: "ApplicationId", label: "Application’s id",
-                hint: "The partner’s product that is connected.", kind: "text" }))
-            (filled.field(Field { name: "EnterpriseId", label: "Enterprise’s id",
-                hint: "The customer to whom it is connected.", kind: "text" }))
+            (filled.id(Field { name: "ApplicationId", label: "Application’s id",
+                hint: "The partner’s product that is connected.", kind: "" }, &applications))
+            (filled.id(Field { name: "EnterpriseId", label: "Enterprise’s id",
+                hint: "The customer to whom it is connected.", kind: "" }, &enterprises))
             (filled.choice(Field { name: "IsEnabled", label: "Starts", hint: "", kind: "" },
                 &[("true", "Enabled"), ("false", "Disabled")]))
             (requestor_fields(filled))
@@ -213,8 +215,8 @@ fn filling(visit: &Visit, filled: &Filled) -> Page {
             }
         }
     };
-    Page::new("Integrations", "New integration", body)
-        .below("Integrations", "/dashboard/integrations")
+    let page = Page::new("Integrations", "New integration", body);
+    Ok(page.below("Integrations", "/dashboard/integrations"))
 }
 
 fn nothing(visit: &Visit) -> Markup {

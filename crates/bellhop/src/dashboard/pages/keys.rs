@@ -139,6 +139,7 @@ async fn listed(visit: &Visit, filled: &Filled) -> Result<Page, Wrong> {
     visit.operator()?;
     let mut keys = visit.store().keys().await?;
     keys.sort_unstable_by_key(|key| key.id);
+    let known = visit.known_applications().await?;
     let body = html! {
         @if keys.is_empty() {
             (empty("No further keys", "The operator’s first key is configured, or in the file that the server names at its start. Make \
@@ -158,7 +159,7 @@ async fn listed(visit: &Visit, filled: &Filled) -> Result<Page, Wrong> {
                     ("application", "application: its own webhooks, deliveries and integrations"),
                     ("introspect", "introspect: access tokens only, for a gateway"),
                 ]))
-                (filled.field(Field { name: "ApplicationId", label: "Application’s id", hint: "For scope application.", kind: "text" }))
+                (filled.id(Field { name: "ApplicationId", label: "Application’s id", hint: "For scope application.", kind: "" }, &known))
                 (filled.field(Field { name: "ExpiresUtc", label: "Works until",
                     hint: "As in 2027-01-31T00:00:00Z. Empty: until it is deleted.", kind: "text" }))
                 div.actions { button.primary type="submit" { "Make the key" } }
@@ -203,15 +204,16 @@ async fn rows(visit: &Visit, keys: &[ApiKey]) -> Result<Markup, Wrong> {
                             @match key.last_used { Some(at) => (ago(at, now)), None => span.quiet { "not yet" } }
                         }
                         td data-label="Works until" {
-                            @match key.expires { Some(at) => (both(at, now)), None => "deleted" }
+                            @match key.expires { Some(at) => (both(at, now)), None => "it is deleted" }
                             @if let Some((_, until)) = key.previous.filter(|(_, until)| *until > now) {
                                 br; span.quiet { "the former key until " (full(until)) }
                             }
                         }
                         td data-label="" {
-                            a href=(format!("/dashboard/keys/{}/rotate", key.id)) { "Rotate…" span.unseen { " " (named(key)) } }
-                            " "
-                            a href=(format!("/dashboard/keys/{}/delete", key.id)) { "Delete…" span.unseen { " " (named(key)) } }
+                            span.links {
+                                a href=(format!("/dashboard/keys/{}/rotate", key.id)) { "Rotate…" span.unseen { " " (named(key)) } }
+                                a href=(format!("/dashboard/keys/{}/delete", key.id)) { "Delete…" span.unseen { " " (named(key)) } }
+                            }
                         }
                     }
                 }

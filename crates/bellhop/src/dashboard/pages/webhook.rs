@@ -158,7 +158,9 @@ fn standing(visit: &Visit, webhook: &Webhook) -> Markup {
                     }
                     (_, Circuit::HalfOpen) => { "One attempt at a time finds out whether the receiver is back." }
                     (_, Circuit::Closed) if webhook.health.failures > 0 => {
-                        "It is sent to. Its newest " (webhook.health.failures) " attempts failed."
+                        "It is sent to. "
+                        @if webhook.health.failures == 1 { "Its newest attempt failed." }
+                        @else { "Its newest " (webhook.health.failures) " attempts failed." }
                     }
                     (_, Circuit::Closed) => { "It is sent to, and takes what it is sent." }
                 }
@@ -225,7 +227,7 @@ async fn health(visit: &Visit, webhook: &Webhook) -> Result<Markup, Wrong> {
         section aria-labelledby="health" {
             h2 #health { "Health" }
             p.quiet {
-                "Of the newest " (summary.count) " attempts"
+                @if summary.count == 1 { "Of its one attempt" } @else { "Of the newest " (summary.count) " attempts" }
                 @if let Some(oldest) = oldest { ", over " (coarse(oldest)) } "."
             }
             dl.figures {

@@ -68,7 +68,7 @@ pub async fn rows(visit: &Visit, webhooks: &[Webhook]) -> Result<Markup, Wrong> 
                         td data-label="Application" {
                             a href=(format!("/dashboard/applications/{}", webhook.application_id)) { (application) }
                         }
-                        td data-label="Actions" { (actions(webhook)) }
+                        td.words data-label="Actions" { (actions(webhook)) }
                         td.number data-label="Failures in a row" { (webhook.health.failures) }
                         td data-label="Created" { (ago(webhook.created, now)) }
                     }

@@ -24,8 +24,8 @@ async fn an_integration_is_made_once_and_its_token_shown_once() {
         ("ApplicationId", &application),
         ("EnterpriseId", ENTERPRISE),
         ("IsEnabled", "true"),
-        ("RequestorName", "Ada"),
-        ("RequestorEmail", "ada@h.example"),
+        ("Requestor/Name", "Ada"),
+        ("Requestor/Email", "ada@h.example"),
         ("Once", once),
     ];
     let made = browser.post("/dashboard/integrations/new", &fields).await;
@@ -80,8 +80,8 @@ async fn an_integration_goes_through_its_life() {
         .post(
             &format!("/dashboard/integrations/{id}/delete"),
             &[
-                ("RequestorName", "Ada"),
-                ("RequestorEmail", "ada@h.example"),
+                ("Requestor/Name", "Ada"),
+                ("Requestor/Email", "ada@h.example"),
             ],
         )
         .await;
@@ -126,6 +126,19 @@ async fn what_is_not_acceptable_comes_back_in_its_form() {
         r#"value="0, soon""#,
         "aria-invalid",
     ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert_eq!(app.everything().await, before);
+
+    app.enterprise().await;
+    let id = text(&app.integration(&application, "North Wing").await["Id"]);
+    let before = app.everything().await;
+    let path = format!("/dashboard/integrations/{id}/disable");
+    let half = [("Requestor/Name", "Ada")];
+    let refused = browser.post(&path, &half).await;
+    assert_eq!(refused.status, 422);
+    let page = refused.text();
+    for part in [r#"value="Ada""#, "Requestor/Email", "aria-invalid"] {
         assert!(page.contains(part), "{part}: {page}");
     }
     assert_eq!(app.everything().await, before);

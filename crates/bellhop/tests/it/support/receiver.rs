@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// A receiver. What it is not told to answer, it answers with 204.
 #[derive(Debug)]
@@ -50,6 +50,7 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     open: AtomicUsize,
     most_open: AtomicUsize,
+    is_held: watch::Sender<bool>,
 }
 
 impl Receiver {
@@ -83,6 +84,11 @@ impl Receiver {
     /// From now on it answers with 204 again.
     pub fn forget_answers(&self) {
         self.shared.script.lock().unwrap().clear();
+    }
+
+    /// Whether what comes waits for its answer.
+    pub fn hold(&self, is_held: bool) {
+        self.shared.is_held.send_replace(is_held);
     }
 
     /// The most requests that were under way at a time.
@@ -183,6 +189,8 @@ async fn answer(
         headers: head.headers,
         body,
     });
+    let mut is_held = shared.is_held.subscribe();
+    is_held.wait_for(|is_held| !is_held).await.unwrap();
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = StatusCode::from_u16(scripted.status).unwrap();
     for (name, value) in scripted.headers {
