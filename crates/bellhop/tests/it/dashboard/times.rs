@@ -80,6 +80,18 @@ async fn fill(sending: &mut Sending, many: usize) -> Ids {
     }
 }
 
+/// Deliveries of the copies: each hundredth has failed.
+const DELIVERIES: &str = "
+         INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, profile, state, cause,
+             attempt_count, tries, created_ms, ended_ms)
+           SELECT id, webhook_id, application_id, integration_id, sequence, sequence - 1,
+             CASE n % 5 WHEN 0 THEN 'IntegrationDisabled' WHEN 1 THEN 'IntegrationEnabled' WHEN 2 THEN 'IntegrationCanceled' ELSE 'IntegrationReinstated' END,
+             'default', CASE WHEN n % 100 = 7 THEN 'Failed' ELSE 'Delivered' END, CASE WHEN n % 100 = 7 THEN 'server_error' END,
+             1, 1, at, at + 400 FROM copies;";
+/// Integrations go on after their copies.
+const SEQUENCES: &str = "
+         UPDATE integrations SET sequence = 1 + (SELECT MAX(sequence) FROM deliveries d WHERE d.integration_id = integrations.id);";
+
 /// Copies what there is until there are so many, spread over the month before.
 fn copy(sending: &Sending, many: usize) {
     let sql = if is_postgres() {
@@ -100,16 +112,11 @@ fn copy_on_sqlite(many: usize) -> String {
            SELECT n, unhex(printf('%012x7%03x%s%s', b.at - 60000 - ({many} - n) * (2592000000 / {many}), n % 4096, '8000', printf('%012x', n))) AS id,
              b.at - 60000 - ({many} - n) * (2592000000 / {many}) AS at, l.*, n / b.many + 2 AS sequence
            FROM n, bounds b JOIN lanes l ON l.lane = n % b.many;
-         INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, profile, state, cause,
-             attempt_count, tries, created_ms, ended_ms)
-           SELECT id, webhook_id, application_id, integration_id, sequence, sequence - 1,
-             CASE n % 5 WHEN 0 THEN 'IntegrationDisabled' WHEN 1 THEN 'IntegrationEnabled' WHEN 2 THEN 'IntegrationCanceled' ELSE 'IntegrationReinstated' END,
-             'default', CASE WHEN n % 100 = 7 THEN 'Failed' ELSE 'Delivered' END, CASE WHEN n % 100 = 7 THEN 'server_error' END,
-             1, 1, at, at + 400 FROM copies;
+         {DELIVERIES}
          INSERT INTO attempts (delivery_id, number, started_ms, duration_us, cause, signature, traceparent, status, is_truncated, wait_us)
            SELECT id, 1, at + 5, 20000 + (n * 7919) % 90000, CASE WHEN n % 100 = 7 THEN 'server_error' END, 'v1,x', '', CASE WHEN n % 100 = 7 THEN 500 ELSE 204 END, 0, 19000
            FROM copies;
-         UPDATE integrations SET sequence = 1 + (SELECT MAX(sequence) FROM deliveries d WHERE d.integration_id = integrations.id);
+         {SEQUENCES}
          UPDATE delivery_counts SET n = (SELECT COUNT(*) FROM deliveries d WHERE d.state = delivery_counts.state);
          INSERT OR IGNORE INTO messages (integration_id, sequence, action, created_ms, is_sealed, body)
            SELECT integration_id, sequence, action, created_ms, 0, x'7b7d' FROM deliveries;"
@@ -127,16 +134,11 @@ fn copy_on_postgres(many: usize) -> String {
                || '8000' || lpad(to_hex(n), 12, '0'))::uuid AS id,
              b.at - 60000 - ({many} - n) * (2592000000 / {many}) AS at, l.*, n / b.many + 2 AS sequence
            FROM generate_series(0, {many}::bigint - 1) AS n, bounds b, lanes l WHERE l.lane = n % b.many;
-         INSERT INTO deliveries (id, webhook_id, application_id, integration_id, sequence, previous, action, profile, state, cause,
-             attempt_count, tries, created_ms, ended_ms)
-           SELECT id, webhook_id, application_id, integration_id, sequence, sequence - 1,
-             CASE n % 5 WHEN 0 THEN 'IntegrationDisabled' WHEN 1 THEN 'IntegrationEnabled' WHEN 2 THEN 'IntegrationCanceled' ELSE 'IntegrationReinstated' END,
-             'default', CASE WHEN n % 100 = 7 THEN 'Failed' ELSE 'Delivered' END, CASE WHEN n % 100 = 7 THEN 'server_error' END,
-             1, 1, at, at + 400 FROM copies;
+         {DELIVERIES}
          INSERT INTO attempts (delivery_id, application_id, number, started_ms, duration_us, cause, signature, traceparent, status, is_truncated, wait_us)
            SELECT id, application_id, 1, at + 5, 20000 + (n * 7919) % 90000, CASE WHEN n % 100 = 7 THEN 'server_error' END, 'v1,x', '',
              CASE WHEN n % 100 = 7 THEN 500 ELSE 204 END, false, 19000 FROM copies;
-         UPDATE integrations SET sequence = 1 + (SELECT MAX(sequence) FROM deliveries d WHERE d.integration_id = integrations.id);
+         {SEQUENCES}
          DELETE FROM delivery_counts;
          INSERT INTO delivery_counts (shard, state, n) SELECT 0, state, COUNT(*) FROM deliveries GROUP BY state;
          INSERT INTO messages (integration_id, sequence, application_id, action, created_ms, is_sealed, body)
