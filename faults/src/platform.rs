@@ -235,6 +235,13 @@ impl Platform {
         self.stopwatch.us()
     }
 
+    /// Every receiver hangs up on whoever waits for its answer.
+    pub fn hang_up(&self) {
+        for receiver in self.receivers.values() {
+            receiver.hang_up();
+        }
+    }
+
     /// How many messages were acknowledged so far.
     pub fn acknowledged(&self) -> u64 {
         let log = self.log.lock().expect("no holder panics");

@@ -12,6 +12,7 @@ use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinSet,
 };
 
@@ -53,6 +54,8 @@ struct Shared {
     random: Mutex<Random>,
     stopwatch: Stopwatch,
     arrivals: Mutex<Vec<Arrival>>,
+    /// Changes when whoever waits for an answer gets none.
+    hanging_up: watch::Sender<()>,
 }
 
 impl Receiver {
@@ -69,6 +72,7 @@ impl Receiver {
             random: Mutex::new(random),
             stopwatch,
             arrivals: Mutex::default(),
+            hanging_up: watch::Sender::new(()),
         });
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, shared.clone()));
@@ -82,6 +86,11 @@ impl Receiver {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whoever waits for an answer at this moment gets none.
+    pub fn hang_up(&self) {
+        self.shared.hanging_up.send_replace(());
     }
 
     /// Whether a pause that it asked for may not be over.
@@ -149,17 +158,19 @@ async fn receive(
         answered: None,
         hung_up: false,
     };
+    let mut hanging_up = shared.hanging_up.subscribe();
     let position = shared.write_down(arrival);
-    let (status, retry_after_s) = match shared.reply() {
-        Reply::Status(status, retry_after_s) => (status, retry_after_s),
-        Reply::Late(wait) => {
-            tokio::time::sleep(wait).await;
-            (200, None)
-        }
-        Reply::Nothing => {
-            shared.hang_up(position);
-            anyhow::bail!("hangs up")
-        }
+    let answer = match shared.reply() {
+        Reply::Status(status, retry_after_s) => Some((status, retry_after_s)),
+        Reply::Late(wait) => tokio::select! {
+            () = tokio::time::sleep(wait) => Some((200, None)),
+            _ = hanging_up.changed() => None,
+        },
+        Reply::Nothing => None,
+    };
+    let Some((status, retry_after_s)) = answer else {
+        shared.hang_up(position);
+        anyhow::bail!("hangs up")
     };
     shared.answer(position, status, retry_after_s);
     let mut response = Response::builder().status(status);

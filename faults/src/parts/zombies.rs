@@ -41,6 +41,8 @@ pub async fn run(options: &Options, ground: Ground, folder: &Path) -> anyhow::Re
         let zombie = &stage.servers[stage.any(&mut random)];
         let began_us = stage.platform.now_us();
         zombie.signal(Signal::SIGSTOP)?;
+        // What it had under way fails, as it will see when it goes on; it was made again by then.
+        stage.platform.hang_up();
         // As a load balancer does. Commands that were on their way to it are asked again elsewhere, after a while.
         stage.api.leave_out(zombie.address());
         tokio::time::sleep(STOPPED_FOR).await;
