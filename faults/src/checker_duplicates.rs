@@ -104,3 +104,31 @@ fn a_duplicate_after_a_failure_that_nobody_may_have_recorded_is_seen() {
     further(&mut twice, Parts::Records);
     assert!(judge(&twice).holds());
 }
+
+/// A process was stopped, another made its attempt again, and it went on.
+#[test]
+fn what_a_stopped_process_records_when_it_goes_on_is_seen() {
+    let stopped = |attempts: [(u64, u16); 2]| {
+        let mut evidence = sound();
+        arrivals(&mut evidence).pop();
+        for (at_us, status) in attempts {
+            let one = arrival(&evidence, 3, 1, at_us, status);
+            arrivals(&mut evidence).push(one);
+        }
+        let further = arrival(&evidence, 3, 2, 10 * S, 200);
+        arrivals(&mut evidence).push(further);
+        evidence.faults.push(Fault {
+            kind: STOPPED.into(),
+            ends_us: 9 * S,
+            parts: Parts::UnderWay,
+            ..fault(4 * S + 500)
+        });
+        judge(&evidence)
+    };
+    // Its own had failed, as nobody but itself knew, and the other one's was taken.
+    let verdict = stopped([(4 * S, 500), (8 * S, 200)]);
+    assert_eq!(verdict.unexplained_duplicates, 1, "{}", verdict.told());
+    // The other one's failed, and what it had signed before was taken when it went on.
+    let verdict = stopped([(8 * S - 500_000, 500), (8 * S + 900_000, 200)]);
+    assert!(verdict.holds(), "{}", verdict.told());
+}

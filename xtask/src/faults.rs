@@ -21,7 +21,7 @@ pub struct Options {
     /// Test the battery itself: plant each bug of `faults/planted` in a copy of the sources, and demand that it is seen
     #[arg(long)]
     planted: bool,
-    /// Arguments of the battery
+    /// Arguments of the battery; with `--planted` the bugs to try, in place of all
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         return outside::simulate(seeds);
     }
     if options.planted {
-        return planted::run();
+        return planted::run(&options.arguments);
     }
     let status = battery(options)?.status().context("starting the battery")?;
     Ok(status.success())

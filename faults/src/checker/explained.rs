@@ -9,14 +9,15 @@ impl<'a> Lanes<'a> {
     pub fn explanation(&self, expected: &Expected<'_>, again: &Arrival) -> Option<u64> {
         let delivered_us = expected.delivered_us?;
         let taken = &self.arrivals[*expected.arrivals.last()?];
-        let is_further = self.follows_a_failure_nobody_saw(expected, taken, again);
+        let is_further =
+            |since_us| self.follows_a_failure_nobody_saw(expected, taken, again, since_us);
         let within_us = again.at_us.saturating_sub(delivered_us);
         let near: Vec<u64> = self
             .faults_near(delivered_us, within_us.min(RECORD_WITHIN_US))
             .filter(|fault| match fault.parts {
                 Parts::Nothing => false,
-                Parts::Records => !is_further,
-                Parts::UnderWay => !is_further || taken.at_us <= fault.at_us,
+                Parts::Records => !is_further(0),
+                Parts::UnderWay => !is_further(fault.at_us) || taken.at_us <= fault.at_us,
                 Parts::Answers => true,
             })
             .map(|fault| fault.at_us)
@@ -32,19 +33,26 @@ impl<'a> Lanes<'a> {
             .or(near.first().copied())
     }
 
-    /// Whether a duplicate has a further number although every attempt with the number before it was taken.
+    /// Whether a duplicate has a further number although every attempt with the number before it was taken. Of several with
+    /// the number of the one that was taken, those up to this moment do not count: another one was made in their place, and
+    /// whoever made them records nothing any more.
     fn follows_a_failure_nobody_saw(
         &self,
         expected: &Expected<'_>,
         taken: &Arrival,
         again: &Arrival,
+        since_us: u64,
     ) -> bool {
         let number = again.number("bellhop-attempt");
         let before = number.and_then(|number| number.checked_sub(1));
         let mut arrivals = expected.arrivals.iter().map(|place| &self.arrivals[*place]);
-        let has_failed = arrivals
-            .any(|arrival| arrival.number("bellhop-attempt") == before && !arrival.is_delivered());
-        number > taken.number("bellhop-attempt") && !has_failed
+        let taken = taken.number("bellhop-attempt");
+        let has_failed = arrivals.any(|arrival| {
+            arrival.number("bellhop-attempt") == before
+                && !arrival.is_delivered()
+                && (arrival.at_us > since_us || before > taken)
+        });
+        number > taken && !has_failed
     }
 
     /// Whether no fault can have kept the server from learning, or from keeping, what it was answered then.

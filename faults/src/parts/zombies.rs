@@ -20,13 +20,13 @@ const LIFE_MS: u64 = 1000;
 /// What it had under way is sent and judged within this after it goes on.
 const COMES_TO_ITSELF: Duration = Duration::from_millis(500);
 
-/// 10 times, or 200.
+/// 8 times, or 200.
 pub async fn run(options: &Options, ground: Ground, folder: &Path) -> anyhow::Result<Outcome> {
     let Some(mortal) = mortal(options, ground) else {
         return Ok(Outcome::Skipped(NEEDS_POINTS.into()));
     };
     let setting = Setting {
-        integrations: options.times(300, 6000),
+        integrations: options.times(600, 12_000),
         // Much is to be under way when one is stopped.
         rhythm: Rhythm {
             workers: 16,
@@ -36,7 +36,7 @@ pub async fn run(options: &Options, ground: Ground, folder: &Path) -> anyhow::Re
     };
     let stage = Stage::set(&setting, folder).await?;
     let mut random = stage.random.part("zombies");
-    for _ in 0..options.times(10, 200) {
+    for _ in 0..options.times(8, 200) {
         tokio::time::sleep(Duration::from_millis(random.below(LIFE_MS))).await;
         let zombie = &stage.servers[stage.any(&mut random)];
         let began_us = stage.platform.now_us();
