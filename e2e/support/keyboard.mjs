@@ -10,7 +10,7 @@ function focused() {
   const at = document.activeElement;
   const labels = [...(at.labels ?? [])].map((label) => label.textContent.trim());
   const group = at.type === "radio" ? [...document.getElementsByName(at.name)] : [];
-  const { outlineStyle, boxShadow } = getComputedStyle(at);
+  const { outlineStyle } = getComputedStyle(at);
   return {
     name: labels[0] ?? at.getAttribute("aria-label") ?? at.textContent.trim().replaceAll(/\s+/g, " "),
     id: at.id,
@@ -18,7 +18,7 @@ function focused() {
     type: at.type,
     checked: at.checked,
     choices: group.map((each) => each.labels[0]?.textContent.trim() ?? ""),
-    isSeen: outlineStyle !== "none" || boxShadow !== "none",
+    isSeen: outlineStyle !== "none",
   };
 }
 

@@ -45,6 +45,23 @@ for (const colorScheme of ["light", "dark"]) {
   }
 }
 
+test("nothing scrolls sideways at any width, however long ago it was", async () => {
+  const { context, page } = await visitor(browser, world);
+  for (const [name, path] of Object.entries(pages(world))) {
+    await page.goto(world.base + path);
+    await page.evaluate(() => {
+      for (const fold of document.querySelectorAll("details")) fold.open = true;
+      for (const time of document.querySelectorAll("td time")) time.textContent = "59 min ago";
+    });
+    for (const width of [1600, 1280, 1200, 1100, 1080, 1024, 900, 768, 600, 320]) {
+      await page.setViewportSize({ width, height: 900 });
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.equal(overflow, 0, `${name}, ${width} px: scrolls sideways by ${overflow} px`);
+    }
+  }
+  await context.close();
+});
+
 test("the pages of whoever is not signed in", async () => {
   for (const colorScheme of ["light", "dark"]) {
     const { context, page, seen } = await visitor(browser, world, { colorScheme, width: 360, signedIn: false });

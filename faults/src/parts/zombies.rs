@@ -26,7 +26,7 @@ pub async fn run(options: &Options, ground: Ground, folder: &Path) -> anyhow::Re
         return Ok(Outcome::Skipped(NEEDS_POINTS.into()));
     };
     let setting = Setting {
-        integrations: options.times(600, 12_000),
+        integrations: options.times(450, 9000),
         // Much is to be under way when one is stopped.
         rhythm: Rhythm {
             workers: 16,

@@ -88,7 +88,7 @@ impl Visit {
         Ok(Rows::new(found, |each| each.id.0))
     }
 
-    /// Applications to choose from: the first of them.
+    /// Applications to choose from, for the operator: the first of them.
     pub async fn known_applications(&self) -> Result<Vec<(Uuid, String)>, Wrong> {
         let found = self.store().applications(first_page()).await?;
         Ok(found
@@ -97,7 +97,7 @@ impl Visit {
             .collect())
     }
 
-    /// Enterprises to choose from: the first of them.
+    /// Enterprises to choose from, for the operator: the first of them.
     pub async fn known_enterprises(&self) -> Result<Vec<(Uuid, String)>, Wrong> {
         let found = self.store().enterprises(first_page()).await?;
         Ok(found

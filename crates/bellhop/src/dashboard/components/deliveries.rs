@@ -101,7 +101,7 @@ fn next(delivery: &Delivery, is_held: bool, now: Timestamp) -> Markup {
             (Some(_), _) if is_held => span.quiet { "held" },
             (Some(at), _) if at <= now => "now",
             (Some(at), _) => (ago(at, now)),
-            (None, DeliveryState::Pending) => span.quiet.whole { "behind another" },
+            (None, DeliveryState::Pending) => span.quiet.words { "behind another" },
             (None, _) => span.quiet { "–" },
         }
     }
