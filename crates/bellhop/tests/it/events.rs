@@ -22,7 +22,7 @@ async fn listening(database: &TestDatabase, replicas: i64) {
     let connected = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await;
     let (client, connection) = connected.unwrap();
     let _running = tokio::spawn(connection);
-    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_advisory_lock_shared%' \
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %' \
         AND state = 'idle'";
     while client.query_one(count, &[]).await.unwrap().get::<_, i64>(0) < replicas {
         tokio::time::sleep(Duration::from_millis(20)).await;

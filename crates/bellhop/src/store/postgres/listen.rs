@@ -22,14 +22,6 @@ use crate::{domain::event::Event, id::WebhookId};
 
 /// Where hints go.
 const CHANNEL: &str = "bellhop_due";
-/// A replica that listens says so by a lock of this kind, shared, and its own place: nobody notifies where nobody else
-/// listens. Two numbers are another space than one: no lock of ours has this key ("bell").
-const LISTENERS: i32 = 0x6265_6c6c;
-/// Tells those who listen, if any but this replica do. What is lost with the database's last moments is a hint.
-const NOTIFY: &str = "\
-    SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, told) FROM unnest($2::text[]) AS told \
-    WHERE EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = $3::bigint::oid \
-        AND objid <> $4::bigint::oid AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
 /// Most webhooks of one hint: 8,000 bytes are what a notification may have.
 const MAX_HINTED: usize = 200;
 /// How long hints are gathered before they are sent: other replicas need no word of every commit.
@@ -100,21 +92,15 @@ pub async fn tell(shared: Weak<Shared>, to_tell: Arc<ToTell>) {
     }
 }
 
-/// Notifies whoever else listens on this channel.
+/// Notifies whoever listens on this channel.
 pub async fn notify(shared: &Shared, channel: &str, payloads: &[String]) -> Result<(), Failed> {
-    let (listeners, own) = (i64::from(LISTENERS), i64::from(place(shared.holder)));
     let connection = shared.writers.get().await?;
     settled_soon(connection, async |connection| {
-        execute(connection, NOTIFY, &[&channel, &payloads, &listeners, &own]).await
+        let notify = "SELECT pg_notify($1, told) FROM unnest($2::text[]) AS told";
+        execute(connection, notify, &[&channel, &payloads]).await
     })
     .await
     .map(drop)
-}
-
-/// Where a replica says that it listens. Two of four thousand million would share a place, and ask by themselves.
-fn place(holder: Uuid) -> u32 {
-    let [.., a, b, c, d] = *holder.as_bytes();
-    u32::from_be_bytes([a, b, c, d])
 }
 
 /// Listens until the store is gone, and connects again and again.
@@ -149,11 +135,7 @@ async fn listen_once(
     holder: Uuid,
 ) -> Result<(), tokio_postgres::Error> {
     let (client, mut connection) = address.connect().await?;
-    let begin = format!(
-        "SELECT pg_advisory_lock_shared({LISTENERS}, {}); LISTEN bellhop_due; LISTEN bellhop_events",
-        place(holder).cast_signed()
-    );
-    let begin = client.batch_execute(&begin);
+    let begin = client.batch_execute("LISTEN bellhop_due; LISTEN bellhop_events");
     tokio::pin!(begin);
     let mut is_listening = false;
     loop {

@@ -1,7 +1,6 @@
 //! The way to the database: TLS, a pooler, hints, and a server that is away.
 
 use std::{
-    future::poll_fn,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -19,9 +18,8 @@ use bellhop::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
 };
-use tokio_postgres::{AsyncMessage, NoTls};
 
 use super::{
     databases::Unobserved,
@@ -96,22 +94,6 @@ impl Hints for Noted {
     }
 }
 
-/// A further replica, which listens.
-async fn listening(url: &str, noted: Arc<Noted>) -> PostgresStore {
-    let other = PostgresStore::open(PostgresOptions {
-        address: Address::parse(&SecretText::new(url)).unwrap(),
-        vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
-        random: Arc::new(SeededRandom::new(3)),
-        destinations: Destination::ALL.to_vec(),
-        observer: Arc::new(Unobserved),
-        hints: noted.clone(),
-    });
-    let other = other.await.unwrap();
-    let listens = tokio::time::timeout(WITHIN, noted.is_listening.notified());
-    listens.await.expect("it listens");
-    other
-}
-
 #[tokio::test]
 async fn what_one_replica_commits_is_hinted_to_the_others() {
     if cluster().is_none() {
@@ -119,49 +101,22 @@ async fn what_one_replica_commits_is_hinted_to_the_others() {
     }
     let world: World<Postgres> = World::new().await;
     let noted = Arc::new(Noted::default());
-    let _other = listening(&world.database.url(), noted.clone()).await;
+    let other = PostgresStore::open(PostgresOptions {
+        address: Address::parse(&SecretText::new(world.database.url())).unwrap(),
+        vault: Arc::new(Vault::new(&[[7; 32]]).unwrap()),
+        random: Arc::new(SeededRandom::new(3)),
+        destinations: Destination::ALL.to_vec(),
+        observer: Arc::new(Unobserved),
+        hints: noted.clone(),
+    });
+    let _other = other.await.unwrap();
+    let listens = tokio::time::timeout(WITHIN, noted.is_listening.notified());
+    listens.await.expect("it listens");
     let webhook = world.new_webhook().await;
     world.new_integration().await;
     let told = tokio::time::timeout(WITHIN, noted.told.notified());
     told.await.expect("it is told");
     assert!(noted.webhooks.lock().unwrap().contains(&webhook));
-}
-
-/// Who listens to this channel and says nothing of it, as nobody of ours does: what it is told.
-async fn overheard(url: &str) -> (tokio_postgres::Client, mpsc::UnboundedReceiver<String>) {
-    let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    let (heard, told) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-            if let AsyncMessage::Notification(word) = message {
-                let _ = heard.send(word.payload().to_owned());
-            }
-        }
-    });
-    client.batch_execute("LISTEN bellhop_events").await.unwrap();
-    (client, told)
-}
-
-#[tokio::test]
-async fn nobody_is_told_anything_by_a_replica_that_is_alone() {
-    if cluster().is_none() {
-        return;
-    }
-    let world: World<Postgres> = World::new().await;
-    let (client, mut told) = overheard(&world.database.url()).await;
-    let word = [(0, Event::Missed)];
-    world.store().tell_replicas(&word).await.unwrap();
-    client
-        .batch_execute("NOTIFY bellhop_events, 'end'")
-        .await
-        .unwrap();
-    assert_eq!(told.recv().await.unwrap(), "end");
-
-    let noted = Arc::new(Noted::default());
-    let other = listening(&world.database.url(), noted.clone()).await;
-    world.store().tell_replicas(&word).await.unwrap();
-    assert!(told.recv().await.unwrap().ends_with("m0"));
-    other.close().await.unwrap();
 }
 
 /// A way to the cluster on which, at a word, everything that is open falls silent. What is opened later is carried.
