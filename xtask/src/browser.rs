@@ -14,7 +14,7 @@ use crate::{
 
 /// Two small packages from the registry.
 const PACKAGES_LIMIT: Duration = Duration::from_mins(3);
-/// All pages, four times, take two minutes on two cores; payloads and the partner take two more.
+/// All pages, four times, take two minutes on two cores; payloads, commands and the partner take two to three more.
 const TESTS_LIMIT: Duration = Duration::from_mins(10);
 const NODE_ADVICE: &str =
     "Node.js 20 or later and npm are missing; get them: apt install nodejs npm";

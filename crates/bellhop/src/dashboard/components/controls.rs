@@ -221,7 +221,7 @@ pub fn fact(name: &str, value: Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-/// Longer than a UUID: it has a line of its own.
+/// Longer than a UUID: among facts it has the room of two.
 const LONG: usize = 36;
 
 /// Something that can be copied.
