@@ -2,130 +2,97 @@
 //! webhook's messages go meanwhile held ones pile up. Each message of a backlog is the head of a lane
 //! of its own and due: nothing is easier to claim for being behind another.
 //!
-//! What is compared is how many of them wait, and nothing else: each database holds as many messages as that
-//! with the longest backlog, those that do not wait being delivered. A larger database costs more whether
-//! anything waits in it or not.
+//! What is compared is how many of them wait, and nothing else. Each database holds as many messages as that
+//! with the longest backlog, those that do not wait being delivered: a larger database costs more whether
+//! anything waits in it or not. And all of them are measured in turns of a second or two, in servers that live side by
+//! side, of which the others have nothing to do: the machine's pace changes by more than 10 % from minute to minute.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::arguments::RunOptions;
 use crate::connection::Connection;
-use crate::measure::{Size, now_ns};
+use crate::measure::{CpuMeter, Size, now_ns};
 use crate::platform::{Member, Platform};
 use crate::postgres::ClusterMeter;
+use crate::producer::Plan;
 use crate::report::{megabytes, rate, row, us};
 use crate::server::Server;
-use crate::sink::Arrival;
 use crate::sink_control::{SinkControl, judge};
 
-/// So many messages are looked at, at either end of a backlog; of a smaller one all of them, and it is
-/// made and drained again until there were so many in all, so that it pays its share of what comes seldom
-/// (moving the log into the database) as a long one does.
+/// Messages of one turn, beside a backlog and out of it. A smaller one is made and drained again until there were so many.
 const WINDOW: u64 = 20_000;
 
-/// At least so many commands beside a backlog: fewer are over before two runs of one binary agree.
-const BESIDE: u64 = 60_000;
+/// Turns of each backlog.
+const TURNS: u8 = 10;
 
-/// What one backlog showed: the middle of the rounds, each figure from the round that was in the middle of
-/// what it belongs to.
+/// When nothing has arrived of a paused webhook for so long, nothing is under way.
+const SETTLED: Duration = Duration::from_millis(200);
+
+/// What one backlog showed.
 #[derive(Debug, Serialize)]
 pub struct Backlog {
     pub pending: u64,
-    #[serde(flatten)]
-    pub beside: Beside,
-    #[serde(flatten)]
-    pub drained: Drained,
+    /// Create commands to another application, durable and delivered, while the backlog is held.
+    pub beside: Pace,
+    /// From the answer to `resume` on.
+    pub drained: Pace,
+    /// From the answer to `resume` to the first arrival, on average.
+    pub first_after_ms: f64,
+    /// All of it at once, at the end.
+    pub whole_per_second: f64,
     pub peak_rss_kib: u64,
     pub database: Size,
 }
 
-/// Create commands to another application, durable and delivered, while the backlog is held.
+/// How fast it went, in all turns together.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Beside {
-    #[serde(rename = "beside_per_second")]
+pub struct Pace {
     pub per_second: f64,
+    /// The slowest and the fastest turn.
+    pub slowest_per_second: f64,
+    pub fastest_per_second: f64,
     /// CPU per message, as below.
-    #[serde(rename = "beside_server_cpu_us")]
     pub server_cpu_us: f64,
     /// On PostgreSQL: of all its processes.
-    #[serde(rename = "beside_postgres_cpu_us")]
     pub postgres_cpu_us: Option<f64>,
 }
 
-/// After its webhook was resumed: the whole, the first and the last messages of it.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Drained {
-    #[serde(rename = "drained_per_second")]
-    pub per_second: f64,
-    pub first_per_second: f64,
-    pub last_per_second: f64,
-    #[serde(rename = "drain_server_cpu_us")]
-    pub server_cpu_us: f64,
-    #[serde(rename = "drain_postgres_cpu_us")]
-    pub postgres_cpu_us: Option<f64>,
-    /// From the answer to `resume` to the first arrival.
-    pub first_after_ms: f64,
+/// One turn, or a part of one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Turn {
+    messages: u64,
+    took_ns: u64,
+    server_cpu_us: f64,
+    postgres_cpu_us: Option<f64>,
 }
 
-/// All backlogs in turn, and that in so many rounds: the machine's pace changes by more than 10 % from
-/// minute to minute, and a round gives each backlog its share of that.
+/// All backlogs, in turns.
 pub async fn run(options: &RunOptions, place: &TempDir) -> anyhow::Result<Vec<Backlog>> {
-    let mut rounds: Vec<Vec<Backlog>> = options.backlog.iter().map(|_| Vec::new()).collect();
-    for number in 0..options.rounds() {
-        for (&pending, of) in options.backlog.iter().zip(&mut rounds) {
-            let data = place.path().join(format!("backlog-{pending}-{number}"));
-            std::fs::create_dir(&data)?;
-            let done = measure(options, &data, pending).await?;
-            eprintln!(
-                "   {pending} pending: {:.0}/s beside it, {:.0}/s when it drains",
-                done.beside.per_second, done.drained.per_second
-            );
-            of.push(done);
-            // A million messages are more than half a gigabyte: make room for the next.
-            std::fs::remove_dir_all(&data)?;
-        }
+    let mut stages = Vec::new();
+    for &pending in &options.backlog {
+        let data = place.path().join(format!("backlog-{pending}"));
+        std::fs::create_dir(&data)?;
+        stages.push(Stage::set_up(options, &data, pending).await?);
+        eprintln!("   {pending} pending");
     }
-    Ok(rounds.into_iter().filter_map(middle).collect())
-}
-
-fn middle(mut rounds: Vec<Backlog>) -> Option<Backlog> {
-    let at = rounds.len() / 2;
-    rounds.sort_by(|a, b| a.drained.per_second.total_cmp(&b.drained.per_second));
-    let drained = rounds.get(at)?.drained;
-    rounds.sort_by(|a, b| a.beside.per_second.total_cmp(&b.beside.per_second));
-    let round = rounds.swap_remove(at);
-    Some(Backlog { drained, ..round })
-}
-
-async fn measure(options: &RunOptions, data: &Path, pending: u64) -> anyhow::Result<Backlog> {
-    let sink = SinkControl::start()?;
-    let server = Server::start(options.program(), data).await?;
-    let platform = Platform::set_up(&server, &sink).await?;
-    let mut stage = Stage {
-        options,
-        sink,
-        server,
-        platform,
-        pending,
-    };
-    stage
-        .deliver(options.backlog.iter().max().unwrap_or(&pending) - pending)
-        .await?;
-    stage.fill().await?;
-    let beside = stage.beside().await?;
-    let drained = stage.drain().await?;
-    let backlog = Backlog {
-        pending,
-        beside,
-        drained,
-        peak_rss_kib: stage.server.memory()?.peak_kib,
-        database: stage.server.size()?,
-    };
-    stage.server.end().await?;
-    Ok(backlog)
+    for number in 0..options.small(TURNS, 1).into() {
+        // Nobody is always the one after the longest.
+        stages.rotate_left(1);
+        for stage in &mut stages {
+            stage.turn().await?;
+        }
+        eprintln!("   turn {} of {TURNS}", number + 1);
+    }
+    stages.sort_by_key(|stage| stage.pending);
+    let mut backlogs = Vec::new();
+    for stage in stages {
+        backlogs.push(stage.end().await?);
+    }
+    Ok(backlogs)
 }
 
 struct Stage<'a> {
@@ -133,111 +100,193 @@ struct Stage<'a> {
     sink: SinkControl,
     server: Server,
     platform: Platform,
+    /// Whose messages go beside the backlog.
+    other: Member,
     pending: u64,
+    beside: Vec<Turn>,
+    drained: Vec<Turn>,
+    first_after_ms: Vec<f64>,
 }
 
-impl Stage<'_> {
-    /// What went before: so many messages, delivered.
-    async fn deliver(&mut self, messages: u64) -> anyhow::Result<()> {
-        if messages == 0 {
-            return Ok(());
+impl<'a> Stage<'a> {
+    /// What went before is delivered, the webhook is paused, and the backlog has come about.
+    async fn set_up(options: &'a RunOptions, data: &Path, pending: u64) -> anyhow::Result<Self> {
+        let sink = SinkControl::start()?;
+        let server = Server::start(options.program(), data).await?;
+        server.leave_unanalysed().await?;
+        let mut platform = Platform::set_up(&server, &sink).await?;
+        let mut api = Connection::open(server.address()).await?;
+        let other = Member::join(&mut api, sink.address()).await?;
+        let before = options.backlog.iter().max().unwrap_or(&pending) - pending;
+        if before > 0 {
+            let plan = platform.plan(&server, before, options.connections);
+            plan.carry_out().await?;
+            judge(&sink.wait_for(before).await?)?;
         }
-        let connections = self.options.connections;
-        let plan = self.platform.plan(&self.server, messages, connections);
-        plan.carry_out().await?;
-        judge(&self.sink.wait_for(messages).await?)?;
-        self.sink.reset().await
+        platform.tell_webhook("pause").await?;
+        let stage = Self {
+            options,
+            sink,
+            server,
+            platform,
+            other,
+            pending,
+            beside: Vec::new(),
+            drained: Vec::new(),
+            first_after_ms: Vec::new(),
+        };
+        stage.fill(pending).await?;
+        Ok(stage)
     }
 
-    /// Pauses the webhook, and lets the backlog come about.
-    async fn fill(&mut self) -> anyhow::Result<()> {
-        self.platform.tell_webhook("pause").await?;
-        let connections = self.options.connections;
-        let fill = self.platform.plan(&self.server, self.pending, connections);
-        fill.carry_out().await.map(drop)
+    /// Some beside the backlog, some out of it; then it is as long as before.
+    async fn turn(&mut self) -> anyhow::Result<()> {
+        let messages = self.options.small(WINDOW, 500);
+        let beside = self.go_beside(messages).await?;
+        self.beside.push(beside);
+        let mut drained = Turn::default();
+        while drained.messages < messages.min(self.options.small(u64::MAX, self.pending)) {
+            let part = self.drain(messages.min(self.pending)).await?;
+            self.fill(part.messages).await?;
+            drained = drained.and(part);
+        }
+        self.drained.push(drained);
+        Ok(())
     }
 
-    async fn beside(&mut self) -> anyhow::Result<Beside> {
-        let messages = self.options.small(BESIDE, 500).max(self.options.messages());
+    fn plan(&self, messages: u64) -> Plan {
         let connections = self.options.connections;
-        let mut plan = self.platform.plan(&self.server, messages, connections);
-        let mut api = Connection::open(self.server.address()).await?;
-        let other = Member::join(&mut api, self.sink.address()).await?;
-        plan.application_ids = vec![other.application_id];
-        let (cpu, postgres) = (self.server.cpu()?, self.server.database_cpu()?);
+        self.platform.plan(&self.server, messages, connections)
+    }
+
+    /// Of a paused webhook: so many more wait.
+    async fn fill(&self, messages: u64) -> anyhow::Result<()> {
+        self.plan(messages).carry_out().await.map(drop)
+    }
+
+    async fn go_beside(&self, messages: u64) -> anyhow::Result<Turn> {
+        self.sink.reset().await?;
+        let mut plan = self.plan(messages);
+        plan.application_ids = vec![self.other.application_id.clone()];
+        let meters = self.meters()?;
         let load = plan.carry_out().await?;
         let statistics = self.sink.wait_for(messages).await?;
         judge(&statistics)?;
-        let of_postgres = |meter: ClusterMeter| meter.us_per_message(messages);
-        Ok(Beside {
-            per_second: per_second(messages, load.first_sent_ns, statistics.last_ns),
-            server_cpu_us: cpu.us_per_message(messages)?,
-            postgres_cpu_us: postgres.map(of_postgres).transpose()?,
-        })
+        meters.turn(messages, statistics.last_ns - load.first_sent_ns)
     }
 
-    /// Drains the backlog that is there; a small one is made and drained again, and all count alike.
-    async fn drain(&mut self) -> anyhow::Result<Drained> {
-        let mut all = vec![self.drain_once().await?];
-        for _ in 1..self.options.small(WINDOW, 1) / self.pending {
-            self.fill().await?;
-            all.push(self.drain_once().await?);
-        }
-        Ok(Drained::together(&all))
-    }
-
-    async fn drain_once(&mut self) -> anyhow::Result<Drained> {
-        let pending = self.pending;
+    /// Lets the webhook go until so many have arrived. A few more do; what counts is all of them.
+    async fn drain(&mut self, messages: u64) -> anyhow::Result<Turn> {
         self.sink.reset().await?;
-        let (cpu, postgres) = (self.server.cpu()?, self.server.database_cpu()?);
+        let meters = self.meters()?;
         self.platform.tell_webhook("resume").await?;
         let resumed_ns = now_ns();
-        let statistics = self.sink.wait_for(pending).await?;
+        self.sink.wait_for(messages).await?;
+        self.platform.tell_webhook("pause").await?;
+        let mut statistics = self.sink.statistics().await?;
+        while now_ns() - statistics.last_ns < SETTLED.as_nanos() as u64 {
+            tokio::time::sleep(SETTLED).await;
+            statistics = self.sink.statistics().await?;
+        }
         judge(&statistics)?;
-        let server_cpu_us = cpu.us_per_message(pending)?;
-        let of_postgres = |meter: ClusterMeter| meter.us_per_message(pending);
-        let postgres_cpu_us = postgres.map(of_postgres).transpose()?;
         let arrivals = self.sink.arrivals().await?;
-        let window = arrivals.len().min(WINDOW as usize);
-        let first_ns = arrivals.first().map_or(resumed_ns, |arrival| arrival.at_ns);
-        Ok(Drained {
-            per_second: per_second(pending, resumed_ns, statistics.last_ns),
-            first_per_second: pace(&arrivals[..window]),
-            last_per_second: pace(&arrivals[arrivals.len() - window..]),
-            server_cpu_us,
-            postgres_cpu_us,
-            first_after_ms: (i128::from(first_ns) - i128::from(resumed_ns)) as f64 / 1e6,
+        let first_ns = arrivals.first().map_or(resumed_ns, |first| first.at_ns);
+        let first_after_ns = i128::from(first_ns) - i128::from(resumed_ns);
+        self.first_after_ms.push(first_after_ns as f64 / 1e6);
+        meters.turn(statistics.messages, statistics.last_ns - resumed_ns)
+    }
+
+    /// The whole backlog goes.
+    async fn end(mut self) -> anyhow::Result<Backlog> {
+        self.sink.reset().await?;
+        self.platform.tell_webhook("resume").await?;
+        let resumed_ns = now_ns();
+        let statistics = self.sink.wait_for(self.pending).await?;
+        judge(&statistics)?;
+        self.server.ensure_unanalysed().await?;
+        let backlog = Backlog {
+            pending: self.pending,
+            beside: Pace::of(&self.beside),
+            drained: Pace::of(&self.drained),
+            first_after_ms: self.first_after_ms.iter().sum::<f64>()
+                / self.first_after_ms.len() as f64,
+            whole_per_second: per_second(self.pending, statistics.last_ns - resumed_ns),
+            peak_rss_kib: self.server.memory()?.peak_kib,
+            database: self.server.size()?,
+        };
+        self.server.end().await?;
+        Ok(backlog)
+    }
+
+    fn meters(&self) -> anyhow::Result<Meters> {
+        Ok(Meters {
+            server: self.server.cpu()?,
+            postgres: self.server.database_cpu()?,
         })
     }
 }
 
-impl Drained {
-    /// Of several drains of one backlog: the mean time and CPU of a message in all of them.
-    fn together(all: &[Self]) -> Self {
-        let mean = |of: &dyn Fn(&Self) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
-        let rate = |of: fn(&Self) -> f64| mean(&|drained| of(drained).recip()).recip();
-        let postgres = all.iter().all(|drained| drained.postgres_cpu_us.is_some());
+/// What is spent from now on.
+struct Meters {
+    server: CpuMeter,
+    postgres: Option<ClusterMeter>,
+}
+
+impl Meters {
+    fn turn(self, messages: u64, took_ns: u64) -> anyhow::Result<Turn> {
+        let of_postgres = |meter: ClusterMeter| meter.us_per_message(messages);
+        Ok(Turn {
+            messages,
+            took_ns,
+            server_cpu_us: self.server.us_per_message(messages)?,
+            postgres_cpu_us: self.postgres.map(of_postgres).transpose()?,
+        })
+    }
+}
+
+impl Turn {
+    /// Both as one.
+    fn and(self, other: Self) -> Self {
+        let messages = self.messages + other.messages;
+        let mean = |us: f64, other_us: f64| {
+            (us * self.messages as f64 + other_us * other.messages as f64) / messages as f64
+        };
+        let postgres = [self.postgres_cpu_us, other.postgres_cpu_us];
         Self {
-            per_second: rate(|drained| drained.per_second),
-            first_per_second: rate(|drained| drained.first_per_second),
-            last_per_second: rate(|drained| drained.last_per_second),
-            server_cpu_us: mean(&|drained| drained.server_cpu_us),
+            messages,
+            took_ns: self.took_ns + other.took_ns,
+            server_cpu_us: mean(self.server_cpu_us, other.server_cpu_us),
             postgres_cpu_us: postgres
-                .then(|| mean(&|drained| drained.postgres_cpu_us.unwrap_or(0.0))),
-            first_after_ms: mean(&|drained| drained.first_after_ms),
+                .iter()
+                .any(Option::is_some)
+                .then(|| mean(postgres[0].unwrap_or(0.0), postgres[1].unwrap_or(0.0))),
+        }
+    }
+
+    fn per_second(&self) -> f64 {
+        per_second(self.messages, self.took_ns)
+    }
+}
+
+impl Pace {
+    /// A slow turn counts by its time.
+    fn of(turns: &[Turn]) -> Self {
+        let whole = turns
+            .iter()
+            .fold(Turn::default(), |whole, turn| whole.and(*turn));
+        let rates = || turns.iter().map(Turn::per_second);
+        Self {
+            per_second: whole.per_second(),
+            slowest_per_second: rates().fold(f64::INFINITY, f64::min),
+            fastest_per_second: rates().fold(0.0, f64::max),
+            server_cpu_us: whole.server_cpu_us,
+            postgres_cpu_us: whole.postgres_cpu_us,
         }
     }
 }
 
-fn per_second(count: u64, from_ns: u64, until_ns: u64) -> f64 {
-    count as f64 * 1e9 / until_ns.saturating_sub(from_ns).max(1) as f64
-}
-
-/// How fast these came one after the other.
-fn pace(arrivals: &[Arrival]) -> f64 {
-    let at = |arrival: Option<&Arrival>| arrival.map_or(0, |arrival| arrival.at_ns);
-    let gaps = arrivals.len().saturating_sub(1) as u64;
-    per_second(gaps, at(arrivals.first()), at(arrivals.last()))
+fn per_second(count: u64, took_ns: u64) -> f64 {
+    count as f64 * 1e9 / took_ns.max(1) as f64
 }
 
 /// A table for each backlog, and how far the rates lie apart.
@@ -266,65 +315,50 @@ pub fn write(f: &mut std::fmt::Formatter<'_>, backlogs: &[Backlog]) -> std::fmt:
 }
 
 fn write_one(f: &mut std::fmt::Formatter<'_>, backlog: &Backlog) -> std::fmt::Result {
-    let (pending, beside, drained) = (backlog.pending, &backlog.beside, &backlog.drained);
+    let pending = backlog.pending;
     writeln!(
         f,
         "\nbacklog: {pending} pending, each at the head of its lane"
     )?;
-    row(f, "beside it, held: rate", rate(beside.per_second), "")?;
-    write_cpu(f, beside.server_cpu_us, beside.postgres_cpu_us)?;
-    row(f, "drained: rate", rate(drained.per_second), "")?;
-    row(f, "  the first 20,000", rate(drained.first_per_second), "")?;
-    row(f, "  the last 20,000", rate(drained.last_per_second), "")?;
-    write_cpu(f, drained.server_cpu_us, drained.postgres_cpu_us)?;
-    let first_after = format!("{:.2} ms", drained.first_after_ms);
+    write_pace(f, "beside it, held", &backlog.beside)?;
+    write_pace(f, "drained", &backlog.drained)?;
+    let first_after = format!("{:.2} ms", backlog.first_after_ms);
     row(f, "  resume to first arrival", first_after, "")?;
+    let whole = rate(backlog.whole_per_second);
+    row(f, "drained whole, at the end", whole, "")?;
     let peak = megabytes(backlog.peak_rss_kib * 1024);
     row(f, "server peak RSS", peak, "")?;
     row(f, "database", megabytes(backlog.database.total_bytes), "")
 }
 
-fn write_cpu(
-    f: &mut std::fmt::Formatter<'_>,
-    server_us: f64,
-    postgres_us: Option<f64>,
-) -> std::fmt::Result {
-    row(f, "  server CPU per message", us(server_us), "")?;
-    postgres_us.map_or(Ok(()), |postgres_us| {
+fn write_pace(f: &mut std::fmt::Formatter<'_>, what: &str, pace: &Pace) -> std::fmt::Result {
+    row(f, what, rate(pace.per_second), "")?;
+    let (slowest, fastest) = (pace.slowest_per_second, pace.fastest_per_second);
+    row(f, "  slowest turn", rate(slowest), "")?;
+    row(f, "  fastest turn", rate(fastest), "")?;
+    row(f, "  server CPU per message", us(pace.server_cpu_us), "")?;
+    pace.postgres_cpu_us.map_or(Ok(()), |postgres_us| {
         row(f, "  PostgreSQL CPU per message", us(postgres_us), "")
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Drained, pace};
-    use crate::sink::Arrival;
+    use super::{Pace, Turn};
 
     #[test]
-    fn a_pace_is_of_the_gaps() {
-        let at = |at_ns| Arrival {
-            integration: 0,
-            sequence: 1,
-            at_ns,
-        };
-        let arrivals: Vec<_> = (0..11).map(|n| at(n * 1_000_000)).collect();
-        assert!((pace(&arrivals) - 1000.0).abs() < 1e-6);
-        assert!(pace(&[]).abs() < 1e-6, "none, and no division by zero");
-    }
-
-    #[test]
-    fn a_slow_drain_counts_by_its_time() {
-        let drained = |per_second: f64| Drained {
-            per_second,
-            first_per_second: per_second,
-            last_per_second: per_second,
+    fn a_slow_turn_counts_by_its_time() {
+        let turn = |per_second: f64| Turn {
+            messages: 1_000,
+            took_ns: (1e12 / per_second) as u64,
             server_cpu_us: 1e6 / per_second,
             postgres_cpu_us: None,
-            first_after_ms: 1.0,
         };
         // A thousand messages at either rate take 0.5 s and 1 s: 2,000 in 1.5 s.
-        let both = Drained::together(&[drained(2_000.0), drained(1_000.0)]);
+        let both = Pace::of(&[turn(2_000.0), turn(1_000.0)]);
         assert!((both.per_second - 2_000.0 / 1.5).abs() < 1e-6);
+        assert!((both.slowest_per_second - 1_000.0).abs() < 1e-6);
+        assert!((both.fastest_per_second - 2_000.0).abs() < 1e-6);
         assert!((both.server_cpu_us - 750.0).abs() < 1e-6);
         assert!(both.postgres_cpu_us.is_none());
     }

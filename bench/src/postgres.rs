@@ -4,10 +4,10 @@ use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use nix::unistd::{SysconfVar, sysconf};
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use crate::measure::cpu;
 
@@ -42,14 +42,7 @@ impl Cluster {
     }
 
     async fn run(&self, sql: &str) -> anyhow::Result<()> {
-        let (client, connection) = tokio_postgres::connect(&self.postgres_url, NoTls)
-            .await
-            .context("connecting to PostgreSQL")?;
-        let connection = tokio::spawn(connection);
-        client.batch_execute(sql).await?;
-        drop(client);
-        connection.await??;
-        Ok(())
+        ask(&self.postgres_url, sql).await.map(drop)
     }
 
     /// The CPU time that it spends from now on.
@@ -59,6 +52,37 @@ impl Cluster {
             before: spent(self.postgres_process)?,
         })
     }
+}
+
+/// Vacuum goes on in this database, but the planner never gets to know what is in its tables.
+pub async fn leave_unanalysed(database: &str) -> anyhow::Result<()> {
+    let alter = "DO $$ DECLARE of regclass; BEGIN FOR of IN SELECT relid FROM pg_stat_user_tables LOOP \
+        EXECUTE format('ALTER TABLE %s SET (autovacuum_analyze_threshold = 2147483647)', of); END LOOP; END $$";
+    ask(database, alter).await.map(drop)
+}
+
+/// Fails if the planner knows of any table of this database what is in it.
+pub async fn ensure_unanalysed(database: &str) -> anyhow::Result<()> {
+    let analysed = "SELECT DISTINCT tablename FROM pg_stats WHERE schemaname NOT IN ('pg_catalog', 'information_schema')";
+    let known = ask(database, analysed).await?;
+    ensure!(known.is_empty(), "analysed meanwhile: {}", known.join(", "));
+    Ok(())
+}
+
+/// Statements, and the first column of what they answer.
+async fn ask(database: &str, sql: &str) -> anyhow::Result<Vec<String>> {
+    let (client, connection) = tokio_postgres::connect(database, NoTls)
+        .await
+        .context("connecting to PostgreSQL")?;
+    let connection = tokio::spawn(connection);
+    let answers = client.simple_query(sql).await?;
+    drop(client);
+    connection.await??;
+    let first = |answer| match answer {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    };
+    Ok(answers.into_iter().filter_map(first).collect())
 }
 
 /// The CPU time that a cluster spends from now on.

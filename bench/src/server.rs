@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 
 use crate::connection::{Body, Connection};
 use crate::measure::{CpuMeter, Memory, Size};
-use crate::postgres::{Cluster, ClusterMeter};
+use crate::postgres::{self, Cluster, ClusterMeter};
 use crate::process::Guarded;
 
 /// One key ring for all replicas on a database.
@@ -128,6 +128,22 @@ impl Server {
     /// The same of its PostgreSQL, if it has one.
     pub fn database_cpu(&self) -> anyhow::Result<Option<ClusterMeter>> {
         self.cluster.as_ref().map(Cluster::cpu).transpose()
+    }
+
+    /// On PostgreSQL: the planner never gets to know what is in its tables.
+    pub async fn leave_unanalysed(&self) -> anyhow::Result<()> {
+        match &self.database {
+            Some(database) => postgres::leave_unanalysed(database).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if it does all the same.
+    pub async fn ensure_unanalysed(&self) -> anyhow::Result<()> {
+        match &self.database {
+            Some(database) => postgres::ensure_unanalysed(database).await,
+            None => Ok(()),
+        }
     }
 
     pub fn memory(&self) -> anyhow::Result<Memory> {

@@ -235,10 +235,17 @@ impl Platform {
         self.stopwatch.us()
     }
 
-    /// Every receiver hangs up on whoever waits for its answer.
-    pub fn hang_up(&self) {
+    /// No receiver answers, until [`Platform::fail_what_is_held`].
+    pub fn hold_answers(&self) {
         for receiver in self.receivers.values() {
-            receiver.hang_up();
+            receiver.hold();
+        }
+    }
+
+    /// Receivers answer 500 to whoever was held, and go on.
+    pub fn fail_what_is_held(&self) {
+        for receiver in self.receivers.values() {
+            receiver.fail();
         }
     }
 

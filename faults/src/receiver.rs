@@ -40,6 +40,19 @@ enum Reply {
     Nothing,
 }
 
+impl Reply {
+    async fn answer(self) -> Option<(u16, Option<u64>)> {
+        match self {
+            Self::Status(status, retry_after_s) => Some((status, retry_after_s)),
+            Self::Late(wait) => {
+                tokio::time::sleep(wait).await;
+                Some((200, None))
+            }
+            Self::Nothing => None,
+        }
+    }
+}
+
 /// A running receiver. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Receiver {
@@ -54,8 +67,8 @@ struct Shared {
     random: Mutex<Random>,
     stopwatch: Stopwatch,
     arrivals: Mutex<Vec<Arrival>>,
-    /// Changes when whoever waits for an answer gets none.
-    hanging_up: watch::Sender<()>,
+    /// Whether nobody is answered for now.
+    is_holding: watch::Sender<bool>,
 }
 
 impl Receiver {
@@ -72,7 +85,7 @@ impl Receiver {
             random: Mutex::new(random),
             stopwatch,
             arrivals: Mutex::default(),
-            hanging_up: watch::Sender::new(()),
+            is_holding: watch::Sender::new(false),
         });
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, shared.clone()));
@@ -88,9 +101,14 @@ impl Receiver {
         self.address
     }
 
-    /// Whoever waits for an answer at this moment gets none.
-    pub fn hang_up(&self) {
-        self.shared.hanging_up.send_replace(());
+    /// Nobody is answered from now on, until [`Receiver::fail`].
+    pub fn hold(&self) {
+        self.shared.is_holding.send_replace(true);
+    }
+
+    /// Whoever was held gets 500 now.
+    pub fn fail(&self) {
+        self.shared.is_holding.send_replace(false);
     }
 
     /// Whether a pause that it asked for may not be over.
@@ -158,15 +176,12 @@ async fn receive(
         answered: None,
         hung_up: false,
     };
-    let mut hanging_up = shared.hanging_up.subscribe();
     let position = shared.write_down(arrival);
-    let answer = match shared.reply() {
-        Reply::Status(status, retry_after_s) => Some((status, retry_after_s)),
-        Reply::Late(wait) => tokio::select! {
-            () = tokio::time::sleep(wait) => Some((200, None)),
-            _ = hanging_up.changed() => None,
-        },
-        Reply::Nothing => None,
+    let reply = shared.reply();
+    let answer = tokio::select! {
+        biased;
+        () = held_and_let_go(shared.is_holding.subscribe()) => Some((500, None)),
+        answer = reply.answer() => answer,
     };
     let Some((status, retry_after_s)) = answer else {
         shared.hang_up(position);
@@ -178,6 +193,16 @@ async fn receive(
         response = response.header("retry-after", seconds);
     }
     Ok(response.body(Full::default())?)
+}
+
+/// Until nobody is answered, and after that no longer.
+async fn held_and_let_go(mut is_holding: watch::Receiver<bool>) {
+    for wanted in [true, false] {
+        // Its sender lives as long as the receiver does.
+        let _ = is_holding
+            .wait_for(|is_holding| *is_holding == wanted)
+            .await;
+    }
 }
 
 impl Shared {

@@ -43,7 +43,7 @@ const PLANTED: [Planted; 15] = [
     },
     Planted {
         name: "no-fencing-of-replicas",
-        by: By::Test("who_is_past_its_lease"),
+        by: By::Part("zombies"),
     },
     Planted {
         name: "retry-timer-in-memory",

@@ -17,6 +17,8 @@ use crate::{
 const STOPPED_FOR: Duration = Duration::from_millis(5500);
 /// Longest life between two stops.
 const LIFE_MS: u64 = 1000;
+/// So long nothing is answered before a stop: much is under way then.
+const GATHERS: Duration = Duration::from_millis(100);
 /// What it had under way is sent and judged within this after it goes on.
 const COMES_TO_ITSELF: Duration = Duration::from_millis(500);
 
@@ -39,10 +41,13 @@ pub async fn run(options: &Options, ground: Ground, folder: &Path) -> anyhow::Re
     for _ in 0..options.times(8, 200) {
         tokio::time::sleep(Duration::from_millis(random.below(LIFE_MS))).await;
         let zombie = &stage.servers[stage.any(&mut random)];
+        stage.platform.hold_answers();
+        tokio::time::sleep(GATHERS).await;
         let began_us = stage.platform.now_us();
         zombie.signal(Signal::SIGSTOP)?;
-        // What it had under way fails, as it will see when it goes on; it was made again by then.
-        stage.platform.hang_up();
+        // What it had under way fails, as it reads when it goes on. Another has made it again by then, and it was taken:
+        // who records the failure all the same has it sent once more.
+        stage.platform.fail_what_is_held();
         // As a load balancer does. Commands that were on their way to it are asked again elsewhere, after a while.
         stage.api.leave_out(zombie.address());
         tokio::time::sleep(STOPPED_FOR).await;

@@ -63,25 +63,40 @@ pub async fn claim(
     request: ClaimRequest,
 ) -> Result<Vec<WebhookClaims>, StoreError> {
     let ClaimRequest { now, wants } = request;
-    let take = |want: &Want| shared.ready.hand_out(want, now);
-    let mut taken: Vec<Option<WebhookClaims>> = wants.iter().map(take).collect();
-    let left = wants
-        .iter()
-        .zip(&taken)
-        .filter(|(_, taken)| taken.is_none());
-    let wants: Vec<Want> = left.map(|(want, _)| *want).collect();
-    if !wants.is_empty() {
-        let request = ClaimRequest { now, wants };
-        let connection = shared.writers.get().await?;
-        let asked = settled_soon(connection, async |connection| {
-            claims::claim(connection, shared, &request).await
-        });
-        let asked = asked.await.map_err(|failed| failed.error)?;
-        for (place, of) in taken.iter_mut().filter(|of| of.is_none()).zip(asked) {
-            *place = Some(of);
+    let handed = wants.iter().map(|want| shared.ready.hand_out(want, now));
+    let (mut taken, asks): (Vec<_>, Vec<_>) = handed.map(|handed| (handed.of, handed.ask)).unzip();
+    let wants: Vec<Want> = asks.iter().flatten().copied().collect();
+    if wants.is_empty() {
+        return Ok(taken);
+    }
+    let asked = match ask(shared, ClaimRequest { now, wants }).await {
+        Ok(asked) => asked,
+        Err(error) => {
+            let lay_ready = taken.into_iter().flat_map(|of| of.claims);
+            shared.ready.take_back(lay_ready);
+            return Err(error);
+        }
+    };
+    let places = taken.iter_mut().zip(asks).filter(|(_, ask)| ask.is_some());
+    for ((of, _), asked) in places.zip(asked) {
+        let lay_ready = of.claims.drain(..);
+        if shared.ready.is_free(asked.webhook_id) {
+            let claims = lay_ready.chain(asked.claims).collect();
+            *of = WebhookClaims { claims, ..asked };
+        } else {
+            shared.ready.take_back(lay_ready);
+            *of = asked;
         }
     }
-    Ok(taken.into_iter().flatten().collect())
+    Ok(taken)
+}
+
+async fn ask(shared: &Shared, request: ClaimRequest) -> Result<Vec<WebhookClaims>, StoreError> {
+    let connection = shared.writers.get().await?;
+    let asked = settled_soon(connection, async |connection| {
+        claims::claim(connection, shared, &request).await
+    });
+    asked.await.map_err(|failed| failed.error)
 }
 
 /// The deliveries of one group that are to be claimed as they are made.

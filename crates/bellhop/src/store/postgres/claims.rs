@@ -234,9 +234,7 @@ pub async fn claim(
     shared.held.hold(&unsure.claims);
     unsure.is_sure = true;
     for (taking, want) in all.iter().zip(&request.wants) {
-        shared
-            .ready
-            .asked(&taking.of, want.limit, taking.is_free, request.now);
+        shared.ready.asked(&taking.of, want.limit, taking.is_free);
     }
     Ok(all.into_iter().map(|taking| taking.of).collect())
 }

@@ -13,9 +13,13 @@ use crate::store::StoreError;
 const MAX_WAITING: usize = 16_384;
 /// Most writes of one transaction.
 const MAX_GROUP: usize = 512;
-/// When so many waited while the group before was written, the next one waits for more, this long.
+/// When so many waited while the group before was written, the next one waits for more: what a group costs beside its
+/// rows is shared by more then.
 const BUSY: usize = 8;
-const LINGER: Duration = Duration::from_millis(2);
+/// It waits until it is as large as the one before, or as this, and no longer than that. Callers that are answered come
+/// again soon, and a group that does not wait for them is half of what it could be.
+const WORTH_A_WAIT: usize = 16;
+const LINGER: Duration = Duration::from_millis(6);
 
 /// What a queue is for.
 #[async_trait]
@@ -58,19 +62,29 @@ impl<W: Write> Queue<W> {
 
 async fn write_groups<W: Write>(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Waiting<W>>) {
     let mut group = Vec::new();
+    let mut former = 0;
     while waiting.recv_many(&mut group, MAX_GROUP).await > 0 {
-        if group.len() >= BUSY && group.len() < MAX_GROUP {
-            // What a group costs beside its rows is shared by more; nobody waits longer than the disk takes.
-            tokio::time::sleep(LINGER).await;
-            let room = MAX_GROUP - group.len();
-            let more = std::iter::from_fn(|| waiting.try_recv().ok());
-            group.extend(more.take(room));
+        if group.len() >= BUSY {
+            let enough = former.max(WORTH_A_WAIT);
+            // What has come when the time is over goes.
+            let _ = tokio::time::timeout(LINGER, fill(&mut group, &mut waiting, enough)).await;
         }
+        former = group.len();
         let (asked, to): (Vec<_>, Vec<_>) = group.drain(..).unzip();
         let answers = write_group::<W>(&shared, &asked).await;
         for (to, answer) in to.into_iter().zip(answers) {
             // A caller that went away meanwhile finds out by asking again.
             let _ = to.send(answer);
+        }
+    }
+}
+
+/// Adds to the group until there is enough in it, or nobody is left who could ask.
+async fn fill<T>(group: &mut Vec<T>, waiting: &mut mpsc::Receiver<T>, enough: usize) {
+    while group.len() < enough {
+        let room = MAX_GROUP - group.len();
+        if waiting.recv_many(group, room).await == 0 {
+            return;
         }
     }
 }
@@ -123,5 +137,37 @@ impl<W: Write> std::fmt::Debug for Queue<W> {
         f.debug_struct("Queue")
             .field("free", &self.0.capacity())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_group_is_filled_until_there_is_enough_and_keeps_what_has_come() {
+        let (sender, mut waiting) = mpsc::channel(MAX_WAITING);
+        let mut group = vec![0];
+        let send = |range: std::ops::Range<usize>| {
+            for number in range {
+                sender.try_send(number).unwrap();
+            }
+        };
+        send(1..3);
+        let filled = fill(&mut group, &mut waiting, 5).now_or_never();
+        assert!(filled.is_none(), "it waits for more");
+        assert_eq!(group, [0, 1, 2], "and has what came");
+        send(3..8);
+        fill(&mut group, &mut waiting, 5).await;
+        assert_eq!(group.len(), 8, "what is there goes along");
+        send(8..MAX_GROUP + 10);
+        fill(&mut group, &mut waiting, MAX_GROUP).await;
+        assert_eq!(group.len(), MAX_GROUP);
+        drop(sender);
+        let mut last = Vec::new();
+        fill(&mut last, &mut waiting, 100).await;
+        assert_eq!(last.len(), 10, "nobody is left who could ask");
     }
 }

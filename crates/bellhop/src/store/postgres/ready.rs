@@ -3,9 +3,12 @@
 //!
 //! The database stays the truth: what lies here has its row in `claims`, under a lease, as everything has that is claimed.
 //! Whoever claims leaves word how much more it would have taken ([`Ready::asked`]); so much of what this replica makes is
-//! claimed by the transaction that makes it (`at_once.rs`). The next claim takes it from here, unless the database has to
-//! be asked: something else of the webhook is due, or may be, or nobody has asked for a while. Then all of it that lies here
-//! is given back first, so that the order is that of the database.
+//! claimed by the transaction that makes it (`at_once.rs`). The next claim takes it from here, and asks the database as
+//! well if something else of the webhook is due there, or may be, or if nobody has asked for a while.
+//!
+//! While the database is asked, more is made. If that were all left to the next question, a busy replica would ask for
+//! ever. So as long as the database had less than there was room for, half of the room is kept for what is made
+//! meanwhile; if it had as much, all of the next room is for what it has.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -54,6 +57,8 @@ struct Known {
     wanted: usize,
     /// Nothing holds it back: neither its settings nor its health.
     is_free: bool,
+    /// The database had less than there was room for when it was asked.
+    had_room: bool,
     /// When something else is due; `None` if nothing is.
     until: Option<Timestamp>,
     revision: u64,
@@ -71,41 +76,65 @@ struct Head {
 /// A claim that was made with its delivery, and when that is due.
 pub type Made = (Claim, Timestamp);
 
+/// What there is for a want.
+pub struct Handed {
+    /// What lay ready.
+    pub of: WebhookClaims,
+    /// What the database is to be asked for besides, if it is.
+    pub ask: Option<Want>,
+}
+
 impl Ready {
-    /// What there is for this want without asking the database; `None` if that has to be asked. Then what lies ready is
-    /// not wanted.
-    pub fn hand_out(&self, want: &Want, now: Timestamp) -> Option<WebhookClaims> {
+    /// Hands out what lies ready.
+    pub fn hand_out(&self, want: &Want, now: Timestamp) -> Handed {
         let mut lying = self.lying();
         if lying.webhooks.len() >= MOST_WEBHOOKS && !lying.webhooks.contains_key(&want.webhook_id) {
             lying.forget_all();
         }
         let known = lying.webhooks.entry(want.webhook_id).or_default();
-        if known.must_ask(now) {
-            known.wanted = 0;
-            known.until = None;
-            let unwanted = known.drop_heads();
-            lying.unwanted.extend(unwanted);
-            return None;
-        }
+        let (must_ask, is_stale) = (known.must_ask(now), known.is_stale(now));
+        let unwanted = if is_stale {
+            known.drop_heads()
+        } else {
+            Vec::new()
+        };
         let n = want.limit.min(known.heads.len());
         if n > 0 {
             known.handed_out = Some(Instant::now());
         }
-        let claims: Vec<Claim> = known.heads.drain(..n).map(|head| head.claim).collect();
+        let claims = known.heads.drain(..n).map(|head| head.claim).collect();
+        let room = want.limit - n;
         // What is made from now on is wanted if there is room for it.
-        known.wanted = if known.is_free { want.limit - n } else { 0 };
-        Some(WebhookClaims {
+        known.wanted = match must_ask {
+            _ if !known.is_free => 0,
+            false => room,
+            true if known.had_room && !is_stale => room / 2,
+            true => 0,
+        };
+        let limit = room - known.wanted;
+        // Where there is no room left for more, it is asked the next time.
+        let ask = must_ask && (limit > 0 || n == 0);
+        let of = WebhookClaims {
             webhook_id: want.webhook_id,
             revision: known.revision,
             claims,
-            next_due: known.heads.front().map(|head| head.due).or(known.until),
+            next_due: known.next_due(),
             most_in_flight: known.most_in_flight,
-        })
+        };
+        if ask {
+            known.until = None;
+        }
+        lying.unwanted.extend(unwanted);
+        let webhook_id = want.webhook_id;
+        Handed {
+            of,
+            ask: ask.then_some(Want { webhook_id, limit }),
+        }
     }
 
-    /// The database was asked, and gave this. What is left of the limit may be claimed as it is made, if the webhook is
-    /// one that nothing holds back.
-    pub fn asked(&self, of: &WebhookClaims, limit: usize, is_free: bool, now: Timestamp) {
+    /// The database was asked for so many, and gave this. What is left of the limit may be claimed as it is made, if the
+    /// webhook is one that nothing holds back.
+    pub fn asked(&self, of: &WebhookClaims, limit: usize, is_free: bool) {
         let mut lying = self.lying();
         let Some(known) = lying.webhooks.get_mut(&of.webhook_id) else {
             return;
@@ -116,12 +145,31 @@ impl Ready {
         known.most_in_flight = of.most_in_flight;
         known.asked = Some(Instant::now());
         known.is_free = is_free;
-        let has_all = known.until.is_none_or(|until| now < until);
-        known.wanted = if is_free && has_all {
-            limit.saturating_sub(of.claims.len())
-        } else {
-            0
+        known.had_room = of.claims.len() < limit;
+        known.wanted = match (is_free, known.had_room) {
+            (true, true) => known.wanted + limit - of.claims.len(),
+            _ => 0,
         };
+        if !is_free {
+            let unwanted = known.drop_heads();
+            lying.unwanted.extend(unwanted);
+        }
+    }
+
+    /// Whether nothing held this webhook back when the database was asked.
+    pub fn is_free(&self, webhook: WebhookId) -> bool {
+        let lying = self.lying();
+        lying
+            .webhooks
+            .get(&webhook)
+            .is_some_and(|known| known.is_free)
+    }
+
+    /// These were handed out, and are not wanted after all.
+    pub fn take_back(&self, claims: impl IntoIterator<Item = Claim>) {
+        let claims = claims.into_iter();
+        let unwanted = claims.map(|claim| (claim.delivery_id, claim.fence));
+        self.lying().unwanted.extend(unwanted);
     }
 
     /// Something of this webhook is due then that does not lie ready.
@@ -230,16 +278,28 @@ impl Lying {
 }
 
 impl Known {
+    /// Whether the database has to be asked as well.
     fn must_ask(&self, now: Timestamp) -> bool {
         let within = |since: Option<Instant>, limit| since.is_some_and(|at| at.elapsed() < limit);
         let has_others = self.until.is_some_and(|until| until <= now);
-        if has_others || !within(self.asked, TRUSTED) {
-            return true;
-        }
-        match self.heads.front() {
-            Some(head) => head.since.elapsed() >= KEPT || now < head.due,
-            None => !within(self.handed_out, SETTLED),
-        }
+        has_others
+            || !within(self.asked, TRUSTED)
+            || (self.heads.is_empty() && !within(self.handed_out, SETTLED))
+            || self.is_stale(now)
+    }
+
+    /// Whether what lies ready is not to be sent: for too long, or it is not due by this clock.
+    fn is_stale(&self, now: Timestamp) -> bool {
+        let head = self.heads.front();
+        head.is_some_and(|head| head.since.elapsed() >= KEPT || now < head.due)
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        let head = self.heads.front();
+        head.map(|head| head.due)
+            .into_iter()
+            .chain(self.until)
+            .min()
     }
 
     fn expect(&mut self, due: Option<Timestamp>) {
@@ -306,18 +366,36 @@ mod tests {
         }
     }
 
-    /// The database was asked at this moment, for so many, and had nothing.
-    fn asked(limit: usize, is_free: bool) -> Ready {
-        let ready = Ready::default();
-        assert!(ready.hand_out(&want(limit), at(0)).is_none());
+    /// What the database is asked for besides.
+    fn asks(handed: &Handed) -> Option<usize> {
+        handed.ask.map(|want| want.limit)
+    }
+
+    fn fences(handed: &Handed) -> Vec<u64> {
+        let claims = handed.of.claims.iter();
+        claims.map(|claim| claim.fence.0).collect()
+    }
+
+    /// The database gave so many, and has more then.
+    fn answer(ready: &Ready, limit: usize, given: u64, next_due: Option<Timestamp>, is_free: bool) {
         let of = WebhookClaims {
             webhook_id: WEBHOOK,
             revision: 7,
-            claims: Vec::new(),
-            next_due: None,
+            claims: (100..100 + given)
+                .map(|number| made(number, at(0)).0)
+                .collect(),
+            next_due,
             most_in_flight: Some(5),
         };
-        ready.asked(&of, limit, is_free, at(0));
+        ready.asked(&of, limit, is_free);
+    }
+
+    /// The database was asked at this moment, for so many, and had nothing.
+    fn asked(limit: usize, is_free: bool) -> Ready {
+        let ready = Ready::default();
+        let handed = ready.hand_out(&want(limit), at(0));
+        assert_eq!(asks(&handed), Some(limit), "nothing is known");
+        answer(&ready, limit, 0, None, is_free);
         ready
     }
 
@@ -344,25 +422,59 @@ mod tests {
     fn what_lies_ready_is_handed_out_in_order_and_once() {
         let ready = asked(3, true);
         make(&ready, 0..3);
-        let first = ready.hand_out(&want(2), at(1)).unwrap();
-        let fences: Vec<u64> = first.claims.iter().map(|claim| claim.fence.0).collect();
-        assert_eq!(fences, [0, 1]);
-        assert_eq!((first.revision, first.most_in_flight), (7, Some(5)));
-        assert_eq!(first.next_due, Some(at(0)), "there is one more");
-        let rest = ready.hand_out(&want(2), at(1)).unwrap();
-        assert_eq!((rest.claims.len(), rest.next_due), (1, None));
+        let first = ready.hand_out(&want(2), at(1));
+        assert_eq!((fences(&first), asks(&first)), (vec![0, 1], None));
+        assert_eq!((first.of.revision, first.of.most_in_flight), (7, Some(5)));
+        assert_eq!(first.of.next_due, Some(at(0)), "there is one more");
+        let rest = ready.hand_out(&want(2), at(1));
+        assert_eq!((fences(&rest), rest.of.next_due), (vec![2], None));
         // The room that is left of the last want is there for what is made next.
         assert_eq!(make(&ready, 3..6), 1);
     }
 
     #[test]
-    fn what_is_due_in_the_database_comes_first() {
-        let ready = asked(3, true);
+    fn what_is_due_in_the_database_is_asked_for_besides() {
+        let ready = asked(8, true);
         make(&ready, 0..2);
         ready.expect(WEBHOOK, at(5));
-        let early = ready.hand_out(&want(1), at(4)).unwrap();
-        assert_eq!(early.claims.len(), 1);
-        assert!(ready.hand_out(&want(3), at(5)).is_none());
+        let early = ready.hand_out(&want(1), at(4));
+        assert_eq!((fences(&early), asks(&early)), (vec![0], None));
+        // Of the seven that are left, three are for what is made meanwhile.
+        let handed = ready.hand_out(&want(8), at(5));
+        assert_eq!((fences(&handed), asks(&handed)), (vec![1], Some(4)));
+        assert_eq!(make(&ready, 10..20), 3);
+        assert!(ready.unwanted().is_empty());
+        // It had as much as was asked for: the next room is all for what it has, and what is made waits there.
+        answer(&ready, 4, 4, Some(at(0)), true);
+        assert_eq!(make(&ready, 20..30), 0);
+        let handed = ready.hand_out(&want(8), at(5));
+        assert_eq!((fences(&handed).len(), asks(&handed)), (3, Some(5)));
+        assert_eq!(make(&ready, 30..40), 0);
+        // It had less: it need not be asked again for what comes.
+        answer(&ready, 5, 1, None, true);
+        assert_eq!(make(&ready, 40..50), 4);
+        let handed = ready.hand_out(&want(8), at(5));
+        assert_eq!((fences(&handed).len(), asks(&handed)), (4, None));
+    }
+
+    #[test]
+    fn where_there_is_no_room_but_for_what_lies_ready_the_database_is_next() {
+        let ready = asked(2, true);
+        make(&ready, 0..2);
+        ready.expect(WEBHOOK, at(0));
+        let handed = ready.hand_out(&want(2), at(1));
+        assert_eq!((fences(&handed), asks(&handed)), (vec![0, 1], None));
+        assert_eq!(handed.of.next_due, Some(at(0)));
+        assert_eq!(make(&ready, 2..4), 0);
+        assert_eq!(asks(&ready.hand_out(&want(2), at(1))), Some(1));
+    }
+
+    #[test]
+    fn what_is_not_due_yet_is_not_handed_out() {
+        let ready = asked(3, true);
+        make(&ready, 0..1);
+        let handed = ready.hand_out(&want(1), at(-1));
+        assert_eq!((fences(&handed), asks(&handed)), (Vec::new(), Some(1)));
         let unwanted = ready.unwanted();
         assert_eq!(unwanted.len(), 1);
         ready.gave_back(&unwanted);
@@ -370,11 +482,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_due_yet_is_not_handed_out() {
-        let ready = asked(3, true);
-        make(&ready, 0..1);
-        assert!(ready.hand_out(&want(1), at(-1)).is_none());
-        assert_eq!(ready.unwanted().len(), 1);
+    fn what_was_made_meanwhile_is_not_wanted_of_a_webhook_that_is_held_back() {
+        let ready = asked(8, true);
+        ready.expect(WEBHOOK, at(0));
+        assert_eq!(asks(&ready.hand_out(&want(8), at(0))), Some(4));
+        assert_eq!(make(&ready, 0..3), 3);
+        answer(&ready, 4, 0, None, false);
+        assert_eq!(ready.unwanted().len(), 3);
+        assert!(!ready.is_free(WEBHOOK));
     }
 
     #[test]

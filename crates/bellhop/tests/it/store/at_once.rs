@@ -164,6 +164,27 @@ async fn what_lies_ready_of_a_webhook_that_is_paused_stays() {
 }
 
 #[tokio::test]
+async fn what_lies_ready_is_given_back_if_the_database_holds_the_webhook_back() {
+    let Some(world) = world().await else {
+        return;
+    };
+    let webhook = world.new_webhook().await;
+    let store = world.store();
+    assert!(claim(&world, &*store, webhook, 1).await.is_empty());
+    for _ in 0..2 {
+        world.new_integration().await;
+    }
+    assert_eq!(under_way(&world).await, 1, "there was room for one");
+    // By another replica, of whose word nothing came.
+    let url = world.database.url();
+    execute(&url, "UPDATE webhooks SET state = 'Paused'").await;
+    assert!(claim(&world, &*store, webhook, 5).await.is_empty());
+    world.set_state(webhook, WebhookState::Enabled).await;
+    assert_eq!(world.claim(webhook).await.len(), 2);
+    assert_eq!(under_way(&world).await, 2);
+}
+
+#[tokio::test]
 async fn a_failure_is_asked_about_before_more_is_claimed() {
     let Some(world) = world().await else {
         return;
