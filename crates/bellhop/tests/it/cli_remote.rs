@@ -15,6 +15,7 @@ use tokio::{
 use crate::support::{
     receiver::{Received, Receiver},
     server::Server,
+    tls,
 };
 
 /// A server with one of each thing, and the words for it.
@@ -146,6 +147,39 @@ async fn each_exit_code() {
         said.contains("error: This API key is not known") && said.contains("hint: "),
         "{said}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_https_only_a_server_is_asked_whose_certificate_is_trusted() {
+    let filled = Filled::start().await;
+    let (address, authority) = tls::before(&filled.server.address).await;
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = folder.path().join("authority.pem");
+    fs::write(&trusted, authority).unwrap();
+    let other = folder.path().join("other.pem");
+    fs::write(&other, tls::localhost().1).unwrap();
+    let list = async |authorities: &Path, host: &str| {
+        Command::new(env!("CARGO_BIN_EXE_bellhop"))
+            .args(["webhook", "list", "-o", "jsonl"])
+            .args(["--server", &format!("https://{host}:{}", address.port())])
+            .env_clear()
+            .env("SSL_CERT_FILE", authorities)
+            .env("BELLHOP_API_KEY", "the-operators-key-of-a-test-0123456789")
+            .output()
+            .await
+            .unwrap()
+    };
+    let listed = list(&trusted, "localhost").await;
+    let shown = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.status.success() && shown.contains(filled.word("{WEBHOOK}")));
+    // An authority that has not signed it, and a name that is not in it.
+    for (authorities, host) in [(&other, "localhost"), (&trusted, "127.0.0.1")] {
+        let refused = list(authorities, host).await;
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(6), "{said}");
+        assert!(said.contains("certificate"), "{said}");
+        assert!(refused.stdout.is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

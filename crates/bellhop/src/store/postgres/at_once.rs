@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    claims::{self, HeldClaim, LEASE_MARGIN_MS, turn},
+    claims::{self, LEASE_MARGIN_MS, turn},
     connect::Failed,
     connection::{Ask as _, Transaction, execute, query, settled_soon},
+    held::HeldClaim,
     ready::Made,
     rows,
 };

@@ -1,14 +1,7 @@
-//! Claims: rows under a lease by the database's clock, one for each lane. This replica also remembers what it holds, so
-//! that a record need not read its delivery again: while a claim is held, nobody else changes the delivery.
+//! Claims: rows under a lease by the database's clock, one for each lane. While a claim is held, nobody else changes the
+//! delivery; what this replica holds is in `held.rs`.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -18,78 +11,24 @@ use super::{
     Shared,
     connect::Failed,
     connection::{Connection, Values, execute, query, settled_soon},
+    held::{Held, HeldClaim},
+    ready::Ready,
     rows,
 };
 use crate::{
     clock::to_ms,
     domain::{
-        delivery::DeliveryState,
         health::{Circuit, Health},
         retry::later,
         webhook::WebhookState,
     },
-    id::{ApplicationId, DeliveryId, IntegrationId, ReplayId, WebhookId},
+    id::{DeliveryId, WebhookId},
     store::{Claim, ClaimRequest, Fence, StoreError, Want, WebhookClaims, sealed::body_row},
 };
 
 /// How much longer a lease is than the time-out of its webhook: time to begin the attempt, and to record its outcome
 /// again and again while the database is away. A lease is never renewed.
 pub const LEASE_MARGIN_MS: i64 = 30_000;
-
-/// What this replica has claimed.
-#[derive(Debug, Default)]
-pub struct Held {
-    claims: Mutex<HashMap<DeliveryId, HeldClaim>>,
-    /// The database may have claims of this replica that it does not know of: what became of a transaction is unknown.
-    has_strays: AtomicBool,
-}
-
-/// One claim.
-#[derive(Debug, Clone, Copy)]
-pub struct HeldClaim {
-    pub fence: Fence,
-    pub application_id: ApplicationId,
-    pub webhook_id: WebhookId,
-    pub integration_id: IntegrationId,
-    pub sequence: u64,
-    pub state: DeliveryState,
-    pub tries: u32,
-    pub is_replay: bool,
-    pub replay_id: Option<ReplayId>,
-}
-
-impl Held {
-    /// The claim, if it has this fence.
-    pub fn find(&self, id: DeliveryId, fence: Fence) -> Option<HeldClaim> {
-        let held = self.claims.lock().expect("no holder panics");
-        held.get(&id).filter(|held| held.fence == fence).copied()
-    }
-
-    /// It is held no longer, unless it was claimed anew.
-    pub fn end(&self, id: DeliveryId, fence: Fence) {
-        let mut held = self.claims.lock().expect("no holder panics");
-        if held.get(&id).is_some_and(|held| held.fence == fence) {
-            held.remove(&id);
-        }
-    }
-
-    /// These are held from now on.
-    pub fn hold(&self, claims: &[(DeliveryId, HeldClaim)]) {
-        let mut held = self.claims.lock().expect("no holder panics");
-        held.extend(claims.iter().copied());
-    }
-
-    /// The database may have claims that are not held.
-    pub fn have_strays(&self) {
-        self.has_strays.store(true, Ordering::Relaxed);
-    }
-
-    /// The numbers of all that is held.
-    fn fences(&self) -> Vec<i64> {
-        let held = self.claims.lock().expect("no holder panics");
-        held.values().map(|claim| claim.fence.0 as i64).collect()
-    }
-}
 
 /// Replicas that claim of one webhook take turns, so that each sees what the one before has in flight. The lock ends with
 /// the transaction and belongs to nothing else; a statement of its own, since a statement sees what was there when it
@@ -111,12 +50,12 @@ const CLAIM: &str = "\
         SELECT webhook_id, integration_id, holder FROM claims \
         WHERE webhook_id = ANY($1) AND (webhook_id, integration_id) NOT IN (SELECT webhook_id, integration_id FROM over) \
     ), wanted AS MATERIALIZED ( \
-        SELECT w.webhook_id, h.timeout_ms, h.rate_limit, GREATEST(0, LEAST(w.n, h.most - f.held, \
+        SELECT w.webhook_id, w.since_ms, h.timeout_ms, h.rate_limit, GREATEST(0, LEAST(w.n, h.most - f.held, \
             CASE WHEN f.theirs > 0 THEN h.max_in_flight - f.held END, \
             CASE WHEN h.rate_limit IS NOT NULL THEN (SELECT floor(GREATEST(1, 0.1 * h.rate_limit) - h.rate_limit * \
                 GREATEST(0, extract(epoch FROM p.spent_until - now())))::bigint \
                 FROM paces p WHERE p.webhook_id = w.webhook_id AND p.holder <> $4) END)) AS n \
-        FROM unnest($1::uuid[], $2::bigint[]) AS w (webhook_id, n) \
+        FROM unnest($1::uuid[], $2::bigint[], $6::bigint[]) AS w (webhook_id, n, since_ms) \
         CROSS JOIN LATERAL (SELECT timeout_ms, max_in_flight, rate_limit, \
             CASE WHEN open_until_ms IS NULL THEN ramp WHEN open_until_ms > $3 THEN 0 ELSE 1 END AS most \
             FROM webhooks WHERE id = w.webhook_id AND deleted_ms IS NULL \
@@ -126,7 +65,7 @@ const CLAIM: &str = "\
     ), candidates AS MATERIALIZED ( \
         SELECT d.*, w.timeout_ms FROM wanted w CROSS JOIN LATERAL ( \
             SELECT id, application_id, webhook_id, integration_id, next_attempt_ms FROM deliveries \
-            WHERE webhook_id = w.webhook_id AND next_attempt_ms <= $3 \
+            WHERE webhook_id = w.webhook_id AND next_attempt_ms >= w.since_ms AND next_attempt_ms <= $3 \
                 AND (webhook_id, integration_id) NOT IN (SELECT webhook_id, integration_id FROM busy) \
             ORDER BY next_attempt_ms, id LIMIT w.n FOR NO KEY UPDATE SKIP LOCKED) d \
     ), ranked AS ( \
@@ -160,6 +99,9 @@ const CLAIM: &str = "\
         WHERE integration_id = d.integration_id AND sequence = d.sequence LIMIT 1) m \
     ORDER BY d.next_attempt_ms, d.id";
 
+/// Both begin their walk where the last one that saw all of it found the first, `since_ms`: what was due before is delivered,
+/// and its dead entries are in the index until it is vacuumed, a million of them after a million deliveries.
+///
 /// What a webhook is now, what other replicas have in flight of it, for how long they have spent its rate, and when the first delivery is due whose lane has no
 /// attempt under way.
 const GATES: &str = "\
@@ -174,10 +116,12 @@ const GATES: &str = "\
                 - (GREATEST(1, 0.1 * h.rate_limit) - 1) / h.rate_limit)))::bigint \
             FROM paces p WHERE p.webhook_id = w.webhook_id AND p.holder <> $2) END, CASE WHEN h.state = 'Enabled' THEN ( \
         SELECT d.next_attempt_ms FROM deliveries d WHERE d.webhook_id = w.webhook_id \
-            AND d.next_attempt_ms IS NOT NULL \
+            AND d.next_attempt_ms >= w.since_ms \
             AND (d.webhook_id, d.integration_id) NOT IN (SELECT webhook_id, integration_id FROM busy) \
-        ORDER BY d.next_attempt_ms, d.id LIMIT 1) END, h.rate_limit IS NULL \
-    FROM unnest($1::uuid[]) AS w (webhook_id) \
+        ORDER BY d.next_attempt_ms, d.id LIMIT 1) END, h.rate_limit IS NULL, ( \
+        SELECT d.next_attempt_ms FROM deliveries d WHERE d.webhook_id = w.webhook_id \
+            AND d.next_attempt_ms >= w.since_ms ORDER BY d.next_attempt_ms, d.id LIMIT 1) \
+    FROM unnest($1::uuid[], $3::bigint[]) AS w (webhook_id, since_ms) \
     CROSS JOIN LATERAL (SELECT * FROM webhooks \
         WHERE id = w.webhook_id AND deleted_ms IS NULL LIMIT 1) h";
 
@@ -190,6 +134,17 @@ struct Taking {
     may_go_on: bool,
     /// Whether nothing holds it back, but how much may be in flight of it.
     is_free: bool,
+    /// From when on it is looked for.
+    since_ms: i64,
+    /// When the first is due, whoever has it; nothing if there is none.
+    first_ms: Option<i64>,
+}
+
+/// What the database is asked for of one webhook.
+struct Asked {
+    webhook_id: Uuid,
+    limit: i64,
+    since_ms: i64,
 }
 
 /// Takes what is due. A replica does so once at a time: what it holds and does not know of is ended.
@@ -209,7 +164,9 @@ pub async fn claim(
     // What is due of a lane that was just claimed used up a place: its webhook is asked again, and skips the lane.
     while is_first || all.iter().any(|taking| taking.may_go_on) {
         let open = all.iter_mut().filter(|taking| is_first || taking.may_go_on);
-        let asked: Vec<(Uuid, i64)> = open.map(Taking::ask).collect();
+        let asked: Vec<Asked> = open
+            .map(|taking| taking.ask(&shared.ready, request.now))
+            .collect();
         is_first = false;
         let (taken, gates) = ask(connection, shared, &asked, request.now).await?;
         for row in &taken {
@@ -228,13 +185,16 @@ pub async fn claim(
                 .filter(|taking| taking.of.webhook_id == webhook)
             {
                 taking.is_free = gate(row, request.now, &mut taking.of)?;
+                taking.first_ms = rows::get(row, 14)?;
             }
         }
     }
     shared.held.hold(&unsure.claims);
     unsure.is_sure = true;
     for (taking, want) in all.iter().zip(&request.wants) {
-        shared.ready.asked(&taking.of, want.limit, taking.is_free);
+        let ready = &shared.ready;
+        ready.asked(&taking.of, want.limit, taking.is_free);
+        ready.saw(taking.of.webhook_id, taking.since_ms, taking.first_ms);
     }
     Ok(all.into_iter().map(|taking| taking.of).collect())
 }
@@ -244,17 +204,19 @@ pub async fn claim(
 async fn ask(
     connection: &Connection,
     shared: &Shared,
-    asked: &[(Uuid, i64)],
+    asked: &[Asked],
     now: Timestamp,
 ) -> Result<(Vec<Row>, Vec<Row>), Failed> {
     let transaction = connection.loose_transaction();
-    let (webhooks, limits): (Vec<Uuid>, Vec<i64>) = asked.iter().copied().unzip();
+    let webhooks: Vec<Uuid> = asked.iter().map(|each| each.webhook_id).collect();
+    let limits: Vec<i64> = asked.iter().map(|each| each.limit).collect();
+    let since: Vec<i64> = asked.iter().map(|each| each.since_ms).collect();
     let turns: BTreeSet<i64> = webhooks.iter().map(turn).collect();
     let turns: Vec<i64> = turns.into_iter().collect();
     let (now, margin) = (to_ms(now), lease_margin_ms!(LEASE_MARGIN_MS));
-    let claim: Values<'_> = &[&webhooks, &limits, &now, &shared.holder, &margin];
+    let claim: Values<'_> = &[&webhooks, &limits, &now, &shared.holder, &margin, &since];
     let take_turns: Values<'_> = &[&turns];
-    let gates: Values<'_> = &[&webhooks, &shared.holder];
+    let gates: Values<'_> = &[&webhooks, &shared.holder, &since];
     let (turned, taken, gates, committed) = tokio::join!(
         query(&transaction, TAKE_TURNS, take_turns),
         query(&transaction, CLAIM, claim),
@@ -281,7 +243,7 @@ impl<'a> Unsure<'a> {
         Self {
             held,
             claims: Vec::new(),
-            has_strays: held.has_strays.swap(false, Ordering::Relaxed),
+            has_strays: held.take_strays(),
             is_sure: false,
         }
     }
@@ -334,14 +296,21 @@ impl Taking {
             limit: want.limit,
             may_go_on: want.limit > 0,
             is_free: false,
+            since_ms: i64::MIN,
+            first_ms: None,
         }
     }
 
     /// Asked for what it may still have. Unless something is found, it is not asked again.
-    fn ask(&mut self) -> (Uuid, i64) {
+    fn ask(&mut self, ready: &Ready, now: Timestamp) -> Asked {
         self.may_go_on = false;
+        self.since_ms = ready.since_ms(self.of.webhook_id, now);
         let left = self.limit.saturating_sub(self.of.claims.len());
-        (self.of.webhook_id.0, left as i64)
+        Asked {
+            webhook_id: self.of.webhook_id.0,
+            limit: left as i64,
+            since_ms: self.since_ms,
+        }
     }
 
     /// One more, of so many that were found where so many are allowed.

@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::{
-    claims::Held,
     connect::Failed,
     connection::{Connection, Connections, READ, WRITE, query_opt, settled},
+    held::Held,
     lifecycle::Transitions,
     listen::ToTell,
     purge::Walks,
@@ -61,6 +61,7 @@ mod erasure;
 mod events;
 mod group;
 mod health;
+mod held;
 mod leaf;
 mod lifecycle;
 mod listen;

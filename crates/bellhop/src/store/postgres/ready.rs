@@ -19,6 +19,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
+    clock::to_ms,
     id::{DeliveryId, WebhookId},
     store::{Claim, Fence, Want, WebhookClaims},
 };
@@ -29,6 +30,8 @@ const TRUSTED: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_millis(100);
 /// Hints of what was just handed out may still come: for so long they ask for nothing more.
 const SETTLED: Duration = Duration::from_millis(10);
+/// What a replica makes whose clock is further behind than this may be found a second later.
+const CLOCKS_APART: Duration = Duration::from_secs(1);
 /// Most webhooks of which something is known; beyond it all is forgotten.
 const MOST_WEBHOOKS: usize = 20_000;
 
@@ -65,6 +68,8 @@ struct Known {
     most_in_flight: Option<u32>,
     asked: Option<Instant>,
     handed_out: Option<Instant>,
+    /// Before this nothing of it was due when all of it was looked at, and when that was.
+    nothing_before: Option<(i64, Instant)>,
 }
 
 struct Head {
@@ -163,6 +168,24 @@ impl Ready {
             .webhooks
             .get(&webhook)
             .is_some_and(|known| known.is_free)
+    }
+
+    /// From when on to look for what is due. What comes meanwhile comes later, or is found a second later.
+    pub fn since_ms(&self, webhook: WebhookId, now: Timestamp) -> i64 {
+        let lying = self.lying();
+        let known = lying.webhooks.get(&webhook);
+        let seen = known.and_then(|known| known.nothing_before);
+        let seen = seen.filter(|(_, at)| at.elapsed() < TRUSTED);
+        let latest = to_ms(now) - CLOCKS_APART.as_millis() as i64;
+        seen.map_or(i64::MIN, |(first_ms, _)| first_ms.min(latest))
+    }
+
+    /// From there on the first was due then. Only who looked at all of it has seen what there is not.
+    pub fn saw(&self, webhook: WebhookId, since_ms: i64, first_ms: Option<i64>) {
+        let mut lying = self.lying();
+        if let (i64::MIN, Some(known)) = (since_ms, lying.webhooks.get_mut(&webhook)) {
+            known.nothing_before = Some((first_ms.unwrap_or(i64::MAX), Instant::now()));
+        }
     }
 
     /// These were handed out, and are not wanted after all.
@@ -467,6 +490,28 @@ mod tests {
         assert_eq!(handed.of.next_due, Some(at(0)));
         assert_eq!(make(&ready, 2..4), 0);
         assert_eq!(asks(&ready.hand_out(&want(2), at(1))), Some(1));
+    }
+
+    #[test]
+    fn what_was_due_before_the_first_is_not_walked_along_again() {
+        let ready = asked(3, true);
+        let now = at(100_000);
+        assert_eq!(ready.since_ms(WEBHOOK, now), i64::MIN, "nobody has looked");
+        ready.saw(WEBHOOK, i64::MIN, Some(40_000));
+        assert_eq!(ready.since_ms(WEBHOOK, now), 40_000);
+        ready.saw(WEBHOOK, 40_000, Some(70_000));
+        assert_eq!(
+            ready.since_ms(WEBHOOK, now),
+            40_000,
+            "not all was looked at"
+        );
+        // What comes meanwhile is due a moment ago at the earliest.
+        ready.saw(WEBHOOK, i64::MIN, Some(99_999));
+        assert_eq!(ready.since_ms(WEBHOOK, now), 99_000);
+        ready.saw(WEBHOOK, i64::MIN, None);
+        assert_eq!(ready.since_ms(WEBHOOK, now), 99_000);
+        ready.forget(WEBHOOK);
+        assert_eq!(ready.since_ms(WEBHOOK, now), i64::MIN);
     }
 
     #[test]

@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    claims::HeldClaim,
     connect::Failed,
     connection::{Transaction, execute, query, settled_soon},
     counts::{Counts, Writer},
     health,
+    held::HeldClaim,
     queue::Write,
     ready::Ready,
     rows,

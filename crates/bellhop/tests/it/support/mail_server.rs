@@ -9,13 +9,14 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
+
+use super::tls::localhost;
 
 /// A mail server. What it is not told to answer, it answers as a healthy one.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl MailServer {
             commands: Mutex::default(),
             mails: Mutex::default(),
         });
-        let (acceptor, authority) = tls();
+        let (acceptor, authority) = localhost();
         let accepting = tokio::spawn(accept(listener, shared.clone(), acceptor));
         Self {
             address,
@@ -119,19 +120,6 @@ impl Mail {
             .find_map(|line| line.strip_prefix(&prefix))
             .unwrap_or_default()
     }
-}
-
-fn tls() -> (TlsAcceptor, Vec<u8>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), made.cert.pem().into())
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, acceptor: TlsAcceptor) {

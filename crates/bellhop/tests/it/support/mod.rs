@@ -14,3 +14,4 @@ pub mod random;
 pub mod receiver;
 pub mod sending;
 pub mod server;
+pub mod tls;
