@@ -260,15 +260,13 @@ impl Dispatcher {
         line.most = most_in_flight.map(|most| most as usize);
         // What is due and was not given waits for requests that are not ours: asked again at once, it still would.
         let is_refused = n == 0 && line.in_flight == 0;
+        let soon = if is_refused {
+            later(now, STORE_PAUSE)
+        } else {
+            now
+        };
+        line.refused_until = is_refused.then_some(soon);
         if let Some(due) = next_due {
-            let soon = later(
-                now,
-                if is_refused {
-                    STORE_PAUSE
-                } else {
-                    Duration::ZERO
-                },
-            );
             self.lines
                 .plan(webhook_id, if due <= now { soon } else { due });
         }

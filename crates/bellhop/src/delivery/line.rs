@@ -25,8 +25,10 @@ pub struct Line {
     window: usize,
     /// How many of its requests may be in flight by its settings; unknown until it was made ready.
     pub limit: Option<usize>,
-    /// The same, as the webhook's health has it, if that is fewer.
+    /// The same, as its health has it and other replicas leave it, if that is fewer.
     pub most: Option<usize>,
+    /// Others had all that may be in flight: they are not asked for it before this moment.
+    pub refused_until: Option<Timestamp>,
     /// Where its requests go. `None` if it is unknown, or its URL is refused.
     pub host: Option<Arc<str>>,
     pub pace: Option<Pace>,
@@ -57,7 +59,7 @@ pub enum Room {
     For(usize),
     /// Not before one under way has ended.
     WhenOneEnds,
-    /// Not before this moment: its rate limit.
+    /// Not before this moment: its rate limit, or others have all that may be in flight.
     At(Timestamp),
 }
 
@@ -81,6 +83,7 @@ impl Default for Line {
             window: FIRST_WINDOW,
             limit: None,
             most: None,
+            refused_until: None,
             host: None,
             pace: None,
             turn: Turn::None,
@@ -104,7 +107,14 @@ impl Line {
     /// How much may be sent now, as far as the webhook alone is concerned.
     pub fn room(&mut self, now: Timestamp) -> Room {
         let limit = self.limit.unwrap_or(1).min(self.window);
-        let most = self.most.map_or(limit, |most| most.min(limit));
+        let most = match self.most {
+            // None of ours will end and tell that it has changed: only who asks again learns it.
+            Some(0) if self.in_flight == 0 => match self.refused_until {
+                Some(at) if now < at => return Room::At(at),
+                _ => limit,
+            },
+            most => most.map_or(limit, |most| most.min(limit)),
+        };
         let free = most.saturating_sub(self.in_flight);
         if free == 0 {
             return Room::WhenOneEnds;
@@ -214,6 +224,20 @@ mod tests {
         assert_eq!(free(&mut line), 5);
         line.end(at(0), Shown::Nothing, at(5));
         assert_eq!(free(&mut line), 5, "our own fault says nothing of it");
+    }
+
+    #[test]
+    fn what_others_had_is_asked_for_again_when_nothing_of_ours_would_tell_that_they_have_it_no_longer() {
+        let mut line = Line {
+            limit: Some(10),
+            most: Some(0),
+            refused_until: Some(at(250)),
+            ..Line::default()
+        };
+        assert!(matches!(line.room(at(249)), Room::At(until) if until == at(250)));
+        assert!(matches!(line.room(at(250)), Room::For(FIRST_WINDOW)));
+        line.in_flight = 1;
+        assert!(matches!(line.room(at(250)), Room::WhenOneEnds));
     }
 
     #[test]

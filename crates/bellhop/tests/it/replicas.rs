@@ -229,6 +229,47 @@ async fn a_replica_stopped_past_its_lease_records_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_was_left_nothing_goes_on_when_the_one_that_had_all_is_dead() {
+    if cluster().is_none() {
+        return;
+    }
+    let database = TestDatabase::new().await;
+    let one = replica(&database).await;
+    let receiver = Hanging::start().await;
+    let application = one.application("Booking engine").await;
+    let path = format!("/v1/applications/{application}/webhooks");
+    let settings = json!({"Url": receiver.url, "MaxInFlight": 1});
+    one.make(&path, &settings).await;
+    one.integration(&application, "Front desk").await;
+    until("the first attempt is under way", async || {
+        receiver.asked.lock().unwrap().len() == 1
+    })
+    .await;
+    // The other one asks for what is due of the webhook, and all that may be in flight is.
+    let other = replica(&database).await;
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    for number in 0..10 {
+        other
+            .integration(&application, &format!("Desk {number}"))
+            .await;
+    }
+    let claims = "SELECT 1 FROM claims";
+    assert_eq!(client.query(claims, &[]).await.unwrap().len(), 1);
+    one.kill();
+    let end = "UPDATE claims SET lease_until = clock_timestamp() - interval '1 second'";
+    execute(&database.url(), end).await;
+    until("the other replica delivers everything", async || {
+        let all = deliveries(&other).await;
+        all.len() == 11 && all.iter().all(|each| each["State"] == "Delivered")
+    })
+    .await;
+    assert!(other.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_stopped_in_a_transaction_holds_nobody_up_for_long() {
     if cluster().is_none() {
         return;

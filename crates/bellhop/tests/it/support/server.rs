@@ -72,6 +72,12 @@ impl Server {
         server
     }
 
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// SIGKILL; then it is started again on the same data, and is ready.
     pub async fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
