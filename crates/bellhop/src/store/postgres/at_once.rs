@@ -40,7 +40,7 @@ pub const TRY_TURNS: &str = "SELECT set_config('bellhop.turns', COALESCE((SELECT
 pub const CLAIM_AT_ONCE: &str = "\
     WITH free AS MATERIALIZED ( \
         SELECT w.webhook_id, h.timeout_ms, h.max_in_flight - (SELECT count(*) FROM claims c \
-            WHERE c.webhook_id = w.webhook_id AND c.lease_until > clock_timestamp()) AS n \
+            WHERE uuid_send(c.webhook_id) = uuid_send(w.webhook_id) AND c.lease_until > clock_timestamp()) AS n \
         FROM unnest($1::uuid[], $2::bigint[]) AS w (webhook_id, turn) \
         CROSS JOIN LATERAL (SELECT timeout_ms, max_in_flight FROM webhooks \
             WHERE id = w.webhook_id AND deleted_ms IS NULL AND state = 'Enabled' \

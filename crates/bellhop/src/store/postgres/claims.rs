@@ -37,7 +37,8 @@ const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(turn) FROM unnest($1::big
 
 /// Locks what is due, skips what another replica has locked, and claims the first of each lane. The subqueries are
 /// written so that there is one plan for them whatever is known of the tables: a walk along the index of what is due,
-/// which passes over the lanes that are busy. Those are read once, and hashed. A claim whose lease is over is taken over with a new number,
+/// which passes over the lanes that are busy. Those are read along an index of their own, whose only name is the expression
+/// that it is made of, and hashed. A claim whose lease is over is taken over with a new number,
 /// unless it is just being recorded: whoever records locks the claim before the delivery, so it is locked first here too, and not waited for. How much of a
 /// webhook may be in flight is what `Health::most_in_flight` says, and its settings, if other replicas hold some: what it
 /// holds itself, a replica counts for itself. The same with its rate limit: a bucket as in `delivery/pace.rs`, which says when
@@ -45,10 +46,12 @@ const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(turn) FROM unnest($1::big
 const CLAIM: &str = "\
     WITH over AS MATERIALIZED ( \
         SELECT webhook_id, integration_id FROM claims \
-        WHERE webhook_id = ANY($1) AND lease_until <= clock_timestamp() FOR UPDATE SKIP LOCKED \
+        WHERE uuid_send(webhook_id) = ANY(ARRAY(SELECT uuid_send(w) FROM unnest($1::uuid[]) AS u (w))) \
+            AND lease_until <= clock_timestamp() FOR UPDATE SKIP LOCKED \
     ), busy AS MATERIALIZED ( \
         SELECT webhook_id, integration_id, holder FROM claims \
-        WHERE webhook_id = ANY($1) AND (webhook_id, integration_id) NOT IN (SELECT webhook_id, integration_id FROM over) \
+        WHERE uuid_send(webhook_id) = ANY(ARRAY(SELECT uuid_send(w) FROM unnest($1::uuid[]) AS u (w))) \
+            AND (webhook_id, integration_id) NOT IN (SELECT webhook_id, integration_id FROM over) \
     ), wanted AS MATERIALIZED ( \
         SELECT w.webhook_id, w.since_ms, h.timeout_ms, h.rate_limit, GREATEST(0, LEAST(w.n, h.most - f.held, \
             CASE WHEN f.theirs > 0 THEN h.max_in_flight - f.held END, \
@@ -107,7 +110,8 @@ const CLAIM: &str = "\
 const GATES: &str = "\
     WITH busy AS MATERIALIZED ( \
         SELECT webhook_id, integration_id, holder FROM claims \
-        WHERE webhook_id = ANY($1) AND lease_until > clock_timestamp() \
+        WHERE uuid_send(webhook_id) = ANY(ARRAY(SELECT uuid_send(w) FROM unnest($1::uuid[]) AS u (w))) \
+            AND lease_until > clock_timestamp() \
     ) \
     SELECT w.webhook_id, h.revision, h.state, h.not_before_ms, h.max_in_flight, h.failures, h.failing_since_ms, \
         h.opened, h.open_until_ms, h.ramp, (SELECT count(*) FROM busy \

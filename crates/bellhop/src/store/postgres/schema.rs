@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1. Twins of those of the embedded database.
-const MIGRATIONS: [&str; 18] = [
+const MIGRATIONS: [&str; 19] = [
     include_str!("../../../../../migrations/postgres/0001_initial.sql"),
     include_str!("../../../../../migrations/postgres/0002_retention.sql"),
     include_str!("../../../../../migrations/postgres/0003_operational_messages.sql"),
@@ -33,6 +33,7 @@ const MIGRATIONS: [&str; 18] = [
     include_str!("../../../../../migrations/postgres/0016_audit.sql"),
     include_str!("../../../../../migrations/postgres/0017_keys_of_sessions.sql"),
     include_str!("../../../../../migrations/postgres/0018_audit_retention.sql"),
+    include_str!("../../../../../migrations/postgres/0019_claims_of_webhooks.sql"),
 ];
 
 /// Names the lock under which replicas migrate one after the other. Any number; this one spells "bellhop".

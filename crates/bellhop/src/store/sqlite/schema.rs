@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every migration in order; its number is its position, from 1.
-const MIGRATIONS: [&str; 18] = [
+const MIGRATIONS: [&str; 19] = [
     include_str!("../../../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../../../migrations/sqlite/0002_retention.sql"),
     include_str!("../../../../../migrations/sqlite/0003_operational_messages.sql"),
@@ -31,6 +31,7 @@ const MIGRATIONS: [&str; 18] = [
     include_str!("../../../../../migrations/sqlite/0016_audit.sql"),
     include_str!("../../../../../migrations/sqlite/0017_keys_of_sessions.sql"),
     include_str!("../../../../../migrations/sqlite/0018_audit_retention.sql"),
+    include_str!("../../../../../migrations/sqlite/0019_claims_of_webhooks.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.

@@ -1,0 +1,1 @@
+-- The twin is about an index of PostgreSQL. Claims are not in this database.
