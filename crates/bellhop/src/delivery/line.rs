@@ -227,7 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn what_others_had_is_asked_for_again_when_nothing_of_ours_would_tell_that_they_have_it_no_longer() {
+    fn what_others_had_is_asked_for_again_when_nothing_of_ours_would_tell_that_they_have_it_no_longer()
+     {
         let mut line = Line {
             limit: Some(10),
             most: Some(0),

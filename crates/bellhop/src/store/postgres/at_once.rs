@@ -28,20 +28,28 @@ use crate::{
 };
 use bellhop_webhook::Profile;
 
-/// Takes the turn of each webhook whose turn nobody has: who claims in the ordinary way waits for it, this does not. Which
+/// Shares the turn of each webhook whose turn nobody has: who claims in the ordinary way waits for it, this does not. Which
 /// ones it has got is known to the transaction alone, and is what the next statement reads: one of its own, since a
 /// statement sees what was there when it began.
 pub const TRY_TURNS: &str = "SELECT set_config('bellhop.turns', COALESCE((SELECT string_agg(turn::text, ',') \
-    FROM unnest($1::bigint[]) AS u (turn) WHERE pg_try_advisory_xact_lock(turn)), ''), true)";
+    FROM unnest($1::bigint[]) AS u (turn) WHERE pg_try_advisory_xact_lock_shared(turn)), ''), true)";
 
 /// Claims what was just made, of webhooks whose turn it has, that nothing holds back, and as much as may be in flight of
-/// them over all replicas. Whether another delivery of the lane waits can only be if it is not the first of its
-/// integration. A lane that has an attempt under way is left to an ordinary claim.
+/// them over all replicas. Others may be claiming so too, and what they have not committed is not seen here: each keeps to
+/// its share (`presence.rs`), and nobody claims so of a webhook of which somebody holds more than a share. Whether another
+/// delivery of the lane waits can only be if it is not the first of its integration. A lane that has an attempt under way
+/// is left to an ordinary claim.
 pub const CLAIM_AT_ONCE: &str = "\
-    WITH free AS MATERIALIZED ( \
-        SELECT w.webhook_id, h.timeout_ms, h.max_in_flight - (SELECT count(*) FROM claims c \
-            WHERE uuid_send(c.webhook_id) = uuid_send(w.webhook_id) AND c.lease_until > clock_timestamp()) AS n \
-        FROM unnest($1::uuid[], $2::bigint[]) AS w (webhook_id, turn) \
+    WITH there AS MATERIALIZED ( \
+        SELECT count(*) AS n FROM replicas WHERE until > clock_timestamp() - interval '30 seconds' \
+        HAVING bool_or(holder = $4 AND number = $12 AND until > clock_timestamp()) \
+    ), free AS MATERIALIZED ( \
+        SELECT w.webhook_id, h.timeout_ms, (SELECT CASE WHEN max(held) FILTER (WHERE holder <> $4) > h.max_in_flight / t.n \
+                THEN 0 ELSE LEAST(h.max_in_flight / t.n - COALESCE(sum(held) FILTER (WHERE holder = $4), 0), \
+                    h.max_in_flight - COALESCE(sum(held), 0)) END \
+            FROM (SELECT holder, count(*) AS held FROM claims c WHERE uuid_send(c.webhook_id) = uuid_send(w.webhook_id) \
+                AND c.lease_until > clock_timestamp() GROUP BY holder) s) AS n \
+        FROM there t CROSS JOIN unnest($1::uuid[], $2::bigint[]) AS w (webhook_id, turn) \
         CROSS JOIN LATERAL (SELECT timeout_ms, max_in_flight FROM webhooks \
             WHERE id = w.webhook_id AND deleted_ms IS NULL AND state = 'Enabled' \
             AND COALESCE(not_before_ms, 0) <= $3 AND rate_limit IS NULL AND failures = 0 \
@@ -104,6 +112,7 @@ async fn ask(shared: &Shared, request: ClaimRequest) -> Result<Vec<WebhookClaims
 pub struct AtOnce<'a> {
     shared: &'a Shared,
     epoch: u64,
+    presence: Option<i64>,
     heads: Vec<Head>,
     /// How many there are of each webhook.
     places: HashMap<WebhookId, i64>,
@@ -125,6 +134,7 @@ impl<'a> AtOnce<'a> {
         Self {
             shared,
             epoch: shared.ready.epoch(),
+            presence: shared.presence.number(),
             heads: Vec::new(),
             places: HashMap::new(),
             others: Vec::new(),
@@ -235,6 +245,7 @@ impl<'a> AtOnce<'a> {
                 &self.column(|head| head.held.application_id.0),
                 &self.column(|head| head.claim.sequence as i64),
                 &self.column(|head| head.place),
+                &self.presence,
             ],
         )
         .await?;

@@ -12,6 +12,7 @@ use super::{
     connect::Failed,
     connection::{Connection, Values, execute, query, settled_soon},
     held::{Held, HeldClaim},
+    presence,
     ready::Ready,
     rows,
 };
@@ -158,6 +159,8 @@ pub async fn claim(
     request: &ClaimRequest,
 ) -> Result<Vec<WebhookClaims>, Failed> {
     connection.know(&[TAKE_TURNS, CLAIM, GATES]).await?;
+    // Before it claims: whoever goes on without it has ended then, or sees it.
+    presence::tell(connection, shared).await?;
     let mut unsure = Unsure::new(&shared.held);
     if unsure.has_strays {
         end_strays(connection, shared).await?;
@@ -430,10 +433,10 @@ pub async fn release_all(shared: &Shared) -> Result<(), Failed> {
         let connection = shared.writers.get().await?;
         settled_soon(connection, async |connection| {
             let release = "DELETE FROM claims WHERE holder = $1";
-            execute(connection, release, &[&shared.holder]).await
+            execute(connection, release, &[&shared.holder]).await?;
+            presence::leave(connection, shared).await
         })
         .await
-        .map(drop)
     };
     match release().await {
         // On a connection that fell silent, perhaps. It is gone, and the next one is new.

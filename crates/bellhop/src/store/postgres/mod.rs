@@ -20,6 +20,7 @@ use self::{
     held::Held,
     lifecycle::Transitions,
     listen::ToTell,
+    presence::Presence,
     purge::Walks,
     queue::Queue,
     ready::Ready,
@@ -68,6 +69,7 @@ mod listen;
 mod made;
 mod operational;
 mod overview;
+mod presence;
 mod purge;
 mod queue;
 mod read;
@@ -135,6 +137,7 @@ struct Shared {
     /// What is added to the numbers of transactions in the audit log.
     audit_base: i64,
     held: Held,
+    presence: Presence,
     ready: Ready,
     to_tell: Arc<ToTell>,
     walks: Mutex<Walks>,
@@ -186,6 +189,7 @@ impl PostgresStore {
             audit_base,
             ids: Ids::above(options.random, last),
             held: Held::default(),
+            presence: Presence::default(),
             ready: Ready::default(),
             to_tell: Arc::new(ToTell::default()),
             walks: Mutex::default(),

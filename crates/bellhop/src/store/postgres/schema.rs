@@ -33,7 +33,7 @@ const MIGRATIONS: [&str; 19] = [
     include_str!("../../../../../migrations/postgres/0016_audit.sql"),
     include_str!("../../../../../migrations/postgres/0017_keys_of_sessions.sql"),
     include_str!("../../../../../migrations/postgres/0018_audit_retention.sql"),
-    include_str!("../../../../../migrations/postgres/0019_claims_of_webhooks.sql"),
+    include_str!("../../../../../migrations/postgres/0019_claims.sql"),
 ];
 
 /// Names the lock under which replicas migrate one after the other. Any number; this one spells "bellhop".

@@ -31,7 +31,7 @@ const MIGRATIONS: [&str; 19] = [
     include_str!("../../../../../migrations/sqlite/0016_audit.sql"),
     include_str!("../../../../../migrations/sqlite/0017_keys_of_sessions.sql"),
     include_str!("../../../../../migrations/sqlite/0018_audit_retention.sql"),
-    include_str!("../../../../../migrations/sqlite/0019_claims_of_webhooks.sql"),
+    include_str!("../../../../../migrations/sqlite/0019_claims.sql"),
 ];
 
 /// Pages in the log before the writer moves them into the database: 16 MiB.

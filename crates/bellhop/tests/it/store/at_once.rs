@@ -1,12 +1,13 @@
 //! What a replica claims as it makes it, because it asked for more than there was.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bellhop::{
-    domain::{delivery::DeliveryState, webhook::WebhookState},
+    domain::{audit::By, delivery::DeliveryState, webhook::WebhookState},
     id::WebhookId,
     store::{
-        Claim, ClaimRequest, CommitError, MessageBody, Recorded, Store, Want, WebhookPatch, Write,
+        Claim, ClaimRequest, Commit, CommitError, MessageBody, Recorded, Store, Want, WebhookPatch,
+        Write,
     },
 };
 use tokio_postgres::NoTls;
@@ -28,10 +29,14 @@ async fn another(world: &World<Postgres>) -> Arc<dyn Store> {
 
 /// How many lanes the database has under way.
 async fn under_way(world: &World<Postgres>) -> i64 {
+    count(world, "SELECT count(*) FROM claims").await
+}
+
+async fn count(world: &World<Postgres>, sql: &str) -> i64 {
     let url = world.database.url();
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
-    let found = client.query_one("SELECT count(*) FROM claims", &[]).await;
+    let found = client.query_one(sql, &[]).await;
     let count = found.unwrap().get(0);
     drop(client);
     connection.await.unwrap().unwrap();
@@ -202,26 +207,112 @@ async fn a_failure_is_asked_about_before_more_is_claimed() {
     assert_eq!(under_way(&world).await, 2, "it has failed: it is watched");
 }
 
+async fn with_most_in_flight(world: &World<Postgres>, most: u32) -> WebhookId {
+    let patch = WebhookPatch {
+        max_in_flight: Some(most),
+        ..WebhookPatch::default()
+    };
+    world.new_webhook_with(patch).await
+}
+
 #[tokio::test]
 async fn both_together_claim_no_more_than_may_be_in_flight() {
     let Some(world) = world().await else {
         return;
     };
     let other = another(&world).await;
-    let patch = WebhookPatch {
-        max_in_flight: Some(3),
-        ..WebhookPatch::default()
-    };
-    let webhook = world.new_webhook_with(patch).await;
-    for _ in 0..2 {
-        world.new_integration().await;
-    }
-    assert_eq!(claim(&world, &*other, webhook, 3).await.len(), 2);
+    let webhook = with_most_in_flight(&world, 4).await;
+    assert!(claim(&world, &*other, webhook, 4).await.is_empty());
+    world.new_integration().await;
+    assert_eq!(claim(&world, &*other, webhook, 3).await.len(), 1);
     assert!(world.claim(webhook).await.is_empty());
     for _ in 0..4 {
         world.new_integration().await;
     }
+    assert_eq!(
+        under_way(&world).await,
+        3,
+        "one of the other, and its share"
+    );
+    assert_eq!(
+        world.claim(webhook).await.len(),
+        3,
+        "and one that was asked for"
+    );
+    assert_eq!(under_way(&world).await, 4);
+}
+
+#[tokio::test]
+async fn while_another_has_more_than_its_share_nothing_is_claimed_unseen() {
+    let Some(world) = world().await else {
+        return;
+    };
+    let other = another(&world).await;
+    let webhook = with_most_in_flight(&world, 8).await;
+    for _ in 0..5 {
+        world.new_integration().await;
+    }
+    assert_eq!(claim(&world, &*other, webhook, 8).await.len(), 5);
+    assert!(world.claim(webhook).await.is_empty());
+    world.new_integration().await;
+    assert_eq!(under_way(&world).await, 5);
+    assert_eq!(world.claim(webhook).await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_is_counted_no_longer_claims_nothing_unseen_before_it_has_come_again() {
+    let Some(world) = world().await else {
+        return;
+    };
+    let webhook = world.new_webhook().await;
+    assert!(world.claim(webhook).await.is_empty());
+    world.new_integration().await;
+    assert_eq!(under_way(&world).await, 1);
+    let lapse = "UPDATE replicas SET until = clock_timestamp() - interval '1 second'";
+    execute(&world.database.url(), lapse).await;
+    world.new_integration().await;
+    assert_eq!(under_way(&world).await, 1);
+    // It says that it is there every second.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(world.claim(webhook).await.len(), 2);
+    world.new_integration().await;
     assert_eq!(under_way(&world).await, 3);
+    world.store().close().await.unwrap();
+    let there = count(&world, "SELECT count(*) FROM replicas").await;
+    assert_eq!(there, 0, "it has left");
+}
+
+/// Neither sees what the other is about to commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_claim_at_the_same_time_keep_to_what_may_be_in_flight() {
+    let Some(world) = world().await else {
+        return;
+    };
+    let other = another(&world).await;
+    let webhook = with_most_in_flight(&world, 20).await;
+    assert!(world.claim(webhook).await.is_empty());
+    assert!(claim(&world, &*other, webhook, 20).await.is_empty());
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..200_usize {
+        let store = [world.store(), other.clone()][number % 2].clone();
+        let write = Write::CreateIntegration {
+            new: Box::new(world.integration_request()),
+            requestor: None,
+        };
+        let commit = Commit {
+            at: world.now(),
+            write,
+            by: By::system(),
+            remember: None,
+        };
+        running.spawn(async move { store.commit(commit).await.unwrap() });
+    }
+    while let Some(done) = running.join_next().await {
+        done.unwrap();
+    }
+    let by_holder = "SELECT count(DISTINCT holder) FROM claims";
+    assert_eq!(count(&world, by_holder).await, 2, "both have claimed");
+    assert_eq!(under_way(&world).await, 20);
 }
 
 #[tokio::test]

@@ -1,0 +1,1 @@
+-- The twin is about claims, and those are not in this database.

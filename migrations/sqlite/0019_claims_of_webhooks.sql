@@ -1,1 +1,0 @@
--- The twin is about an index of PostgreSQL. Claims are not in this database.
