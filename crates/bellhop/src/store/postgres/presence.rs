@@ -27,10 +27,10 @@ const LASTS_MS: i64 = 15_000;
 const COME: &str = "\
     WITH gone AS (DELETE FROM replicas WHERE until < clock_timestamp() - interval '1 hour') \
     INSERT INTO replicas AS r (holder, number, until) \
-    VALUES ($1, nextval('claim_fences'), clock_timestamp() + $2 * interval '1 millisecond') \
+    VALUES ($1, nextval('claim_fences'), clock_timestamp() + $2::bigint * interval '1 millisecond') \
     ON CONFLICT (holder) DO UPDATE SET number = excluded.number, until = excluded.until RETURNING number";
 const STAY: &str = "\
-    UPDATE replicas SET until = clock_timestamp() + $3 * interval '1 millisecond' \
+    UPDATE replicas SET until = clock_timestamp() + $3::bigint * interval '1 millisecond' \
     WHERE holder = $1 AND number = $2 AND until > clock_timestamp()";
 const LEAVE: &str = "DELETE FROM replicas WHERE holder = $1";
 

@@ -275,6 +275,8 @@ async fn who_is_counted_no_longer_claims_nothing_unseen_before_it_has_come_again
     // It says that it is there every second.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert_eq!(world.claim(webhook).await.len(), 2);
+    // What it is told while it comes is forgotten too.
+    assert!(world.claim(webhook).await.is_empty());
     world.new_integration().await;
     assert_eq!(under_way(&world).await, 3);
     world.store().close().await.unwrap();
