@@ -330,6 +330,7 @@ pub const NOT_COPIED: &[(&str, &str)] = &[
         "paces",
         "what is spent of a rate limit is in memory in the embedded database",
     ),
+    ("replicas", "each says by itself that it is there"),
     ("sign_ins", "people sign in anew"),
     ("vault_check", "the target makes its own, with the same key"),
     ("erasure_walk", "the target begins with its oldest delivery"),

@@ -36,15 +36,15 @@ pub const TRY_TURNS: &str = "SELECT set_config('bellhop.turns', COALESCE((SELECT
 
 /// Claims what was just made, of webhooks whose turn it has, that nothing holds back, and as much as may be in flight of
 /// them over all replicas. Others may be claiming so too, and what they have not committed is not seen here: each keeps to
-/// its share (`presence.rs`), and nobody claims so of a webhook of which somebody holds more than a share. Whether another
-/// delivery of the lane waits can only be if it is not the first of its integration. A lane that has an attempt under way
-/// is left to an ordinary claim.
+/// its share (`presence.rs`), and of more than two none claims so while another holds more than a share: several would take
+/// what that one leaves. Whether another delivery of the lane waits can only be if it is not the first of its integration.
+/// A lane that has an attempt under way is left to an ordinary claim.
 pub const CLAIM_AT_ONCE: &str = "\
     WITH there AS MATERIALIZED ( \
         SELECT count(*) AS n FROM replicas WHERE until > clock_timestamp() - interval '30 seconds' \
         HAVING bool_or(holder = $4 AND number = $12 AND until > clock_timestamp()) \
     ), free AS MATERIALIZED ( \
-        SELECT w.webhook_id, h.timeout_ms, (SELECT CASE WHEN max(held) FILTER (WHERE holder <> $4) > h.max_in_flight / t.n \
+        SELECT w.webhook_id, h.timeout_ms, (SELECT CASE WHEN t.n > 2 AND max(held) FILTER (WHERE holder <> $4) > h.max_in_flight / t.n \
                 THEN 0 ELSE LEAST(h.max_in_flight / t.n - COALESCE(sum(held) FILTER (WHERE holder = $4), 0), \
                     h.max_in_flight - COALESCE(sum(held), 0)) END \
             FROM (SELECT holder, count(*) AS held FROM claims c WHERE uuid_send(c.webhook_id) = uuid_send(w.webhook_id) \

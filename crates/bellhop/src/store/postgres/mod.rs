@@ -7,7 +7,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use self::{
     lifecycle::Transitions,
     listen::ToTell,
     presence::Presence,
+    proof::Proof,
     purge::Walks,
     queue::Queue,
     ready::Ready,
@@ -70,6 +71,7 @@ mod made;
 mod operational;
 mod overview;
 mod presence;
+mod proof;
 mod purge;
 mod queue;
 mod read;
@@ -97,8 +99,6 @@ const WRITERS: usize = 6;
 const TRIES: u32 = 5;
 /// Who asks whether a commit is possible waits no longer than this: load balancers are impatient.
 const PROVED_WITHIN: Duration = Duration::from_secs(2);
-/// How long a commit proves that there can be another.
-const PROOF_LASTS: Duration = Duration::from_secs(1);
 /// Connections that read.
 const READERS: usize = 8;
 
@@ -144,21 +144,6 @@ struct Shared {
     destinations: Vec<Destination>,
     observer: Arc<dyn StoreObserver>,
     proof: Proof,
-}
-
-/// When a group was last made durable; nothing if the newest was not.
-#[derive(Debug, Default)]
-struct Proof(Mutex<Option<Instant>>);
-
-impl Proof {
-    fn note(&self, is_durable: bool) {
-        *self.0.lock().expect("no holder panics") = is_durable.then(Instant::now);
-    }
-
-    fn holds(&self) -> bool {
-        let noted = *self.0.lock().expect("no holder panics");
-        noted.is_some_and(|at| at.elapsed() < PROOF_LASTS)
-    }
 }
 
 impl PostgresStore {

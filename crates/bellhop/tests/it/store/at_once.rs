@@ -243,7 +243,7 @@ async fn both_together_claim_no_more_than_may_be_in_flight() {
 }
 
 #[tokio::test]
-async fn while_another_has_more_than_its_share_nothing_is_claimed_unseen() {
+async fn while_another_has_more_than_its_share_only_one_takes_what_it_leaves() {
     let Some(world) = world().await else {
         return;
     };
@@ -253,6 +253,27 @@ async fn while_another_has_more_than_its_share_nothing_is_claimed_unseen() {
         world.new_integration().await;
     }
     assert_eq!(claim(&world, &*other, webhook, 8).await.len(), 5);
+    assert!(world.claim(webhook).await.is_empty());
+    for _ in 0..4 {
+        world.new_integration().await;
+    }
+    assert_eq!(under_way(&world).await, 8);
+    assert_eq!(world.claim(webhook).await.len(), 3);
+}
+
+#[tokio::test]
+async fn of_three_none_takes_unseen_what_one_with_more_than_its_share_leaves() {
+    let Some(world) = world().await else {
+        return;
+    };
+    let other = another(&world).await;
+    let third = open(&world.database.url(), 8).await;
+    let webhook = with_most_in_flight(&world, 9).await;
+    for _ in 0..5 {
+        world.new_integration().await;
+    }
+    assert_eq!(claim(&world, &*other, webhook, 9).await.len(), 5);
+    assert!(claim(&world, &third, webhook, 9).await.is_empty());
     assert!(world.claim(webhook).await.is_empty());
     world.new_integration().await;
     assert_eq!(under_way(&world).await, 5);
