@@ -27,7 +27,7 @@ pub struct Line {
     pub limit: Option<usize>,
     /// The same, as its health has it and other replicas leave it, if that is fewer.
     pub most: Option<usize>,
-    /// Others had all that may be in flight: they are not asked for it before this moment.
+    /// Other replicas had all that may be in flight: the store is not asked again before this moment.
     pub refused_until: Option<Timestamp>,
     /// Where its requests go. `None` if it is unknown, or its URL is refused.
     pub host: Option<Arc<str>>,

@@ -178,6 +178,20 @@ impl Hanging {
         });
         Self { url, gate, asked }
     }
+
+    /// Waits until the first attempt is under way.
+    async fn is_asked(&self) {
+        until("the first attempt is under way", async || {
+            self.asked.lock().unwrap().len() == 1
+        })
+        .await;
+    }
+}
+
+/// The leases of all claims are over.
+async fn end_leases(database: &TestDatabase) {
+    let end = "UPDATE claims SET lease_until = clock_timestamp() - interval '1 second'";
+    execute(&database.url(), end).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,18 +205,11 @@ async fn a_replica_stopped_past_its_lease_records_nothing() {
     let application = one.application("Booking engine").await;
     webhook(&one, &application, &receiver.url).await;
     one.integration(&application, "Front desk").await;
-    until("the first attempt is under way", async || {
-        receiver.asked.lock().unwrap().len() == 1
-    })
-    .await;
+    receiver.is_asked().await;
     // Its replica is stopped, and the lease runs out. Not by waiting: the database's clock cannot be moved.
     one.stop();
     let other = replica(&database).await;
-    execute(
-        &database.url(),
-        "UPDATE claims SET lease_until = clock_timestamp() - interval '1 second'",
-    )
-    .await;
+    end_leases(&database).await;
     until("the other replica delivers it", async || {
         deliveries(&other)
             .await
@@ -241,10 +248,7 @@ async fn a_replica_that_was_left_nothing_goes_on_when_the_one_that_had_all_is_de
     let settings = json!({"Url": receiver.url, "MaxInFlight": 1});
     one.make(&path, &settings).await;
     one.integration(&application, "Front desk").await;
-    until("the first attempt is under way", async || {
-        receiver.asked.lock().unwrap().len() == 1
-    })
-    .await;
+    receiver.is_asked().await;
     // The other one asks for what is due of the webhook, and all that may be in flight is.
     let other = replica(&database).await;
     let (client, connection) = tokio_postgres::connect(&database.url(), NoTls)
@@ -259,8 +263,7 @@ async fn a_replica_that_was_left_nothing_goes_on_when_the_one_that_had_all_is_de
     let claims = "SELECT 1 FROM claims";
     assert_eq!(client.query(claims, &[]).await.unwrap().len(), 1);
     one.kill();
-    let end = "UPDATE claims SET lease_until = clock_timestamp() - interval '1 second'";
-    execute(&database.url(), end).await;
+    end_leases(&database).await;
     until("the other replica delivers everything", async || {
         let all = deliveries(&other).await;
         all.len() == 11 && all.iter().all(|each| each["State"] == "Delivered")

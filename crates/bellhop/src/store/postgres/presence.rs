@@ -26,7 +26,7 @@ const LASTS_MS: i64 = 15_000;
 /// Comes, and forgets who has been gone for long.
 const COME: &str = "\
     WITH gone AS (DELETE FROM replicas WHERE until < clock_timestamp() - interval '1 hour') \
-    INSERT INTO replicas AS r (holder, number, until) \
+    INSERT INTO replicas (holder, number, until) \
     VALUES ($1, nextval('claim_fences'), clock_timestamp() + $2::bigint * interval '1 millisecond') \
     ON CONFLICT (holder) DO UPDATE SET number = excluded.number, until = excluded.until RETURNING number";
 const STAY: &str = "\
